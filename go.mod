@@ -1,0 +1,3 @@
+module github.com/modelwarden/modelwarden
+
+go 1.26

@@ -1,0 +1,40 @@
+package lineage
+
+// Properties of the messages in the queue. They say how to read the body and
+// carry the facts of the delivery; an absent PropKind means KindEvent, so
+// that a message which Event Grid put straight into the queue needs none.
+const (
+	// PropKind is one of the message kinds below.
+	PropKind = "mw-kind"
+	// PropReceived is when the subscriber accepted the event (RFC 3339).
+	PropReceived = "mw-received"
+	// PropVia names the way in: "webhook", "azure-monitor", "pull", "sandbox".
+	PropVia = "mw-via"
+	// PropProblem and PropProblemDetail say why a KindRaw body was not understood:
+	// a short stable word, and a sentence.
+	PropProblem       = "mw-problem"
+	PropProblemDetail = "mw-problem-detail"
+	// PropContentType is the media type of a KindRaw body.
+	PropContentType = "mw-content-type"
+	// PropFenced is "true" on a replay that may rebuild lineage but must not
+	// act: no retrain, no page, no rollback.
+	PropFenced = "mw-fenced"
+	// PropSubscription and PropDeliveryCount are Event Grid's own headers.
+	PropSubscription  = "aeg-subscription-name"
+	PropDeliveryCount = "aeg-delivery-count"
+	// PropTraceParent is the W3C trace context of the request that brought
+	// the event.
+	PropTraceParent = "traceparent"
+)
+
+// Kinds of message.
+const (
+	// KindEvent: the body is one canonical CloudEvent, or anything else that
+	// event.Split understands.
+	KindEvent = "event"
+	// KindRaw: the body is what a sender posted and nobody understood; it
+	// goes to quarantine.
+	KindRaw = "raw"
+	// KindWake: the body is the id of an action whose next attempt is due.
+	KindWake = "wake"
+)
