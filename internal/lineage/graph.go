@@ -1,0 +1,400 @@
+package lineage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Direction of a walk: up is towards causes, down towards effects.
+type Direction string
+
+// Directions.
+const (
+	Up   Direction = "up"
+	Down Direction = "down"
+	Both Direction = "both"
+)
+
+// ParseDirection reads a direction; "" is both.
+func ParseDirection(s string) (Direction, error) {
+	switch d := Direction(s); d {
+	case "":
+		return Both, nil
+	case Up, Down, Both:
+		return d, nil
+	}
+	return "", fmt.Errorf("direction %q: want up, down or both", s)
+}
+
+// Limits of a walk. MaxDepth is the farthest a caller may ask for; MaxNodes
+// bounds one answer: a wider neighbourhood is cut and says so.
+const (
+	DefaultDepth = 8
+	MaxDepth     = 32
+	MaxNodes     = 500
+)
+
+// Node is one asset of a graph.
+type Node struct {
+	ID        ID        `json:"id"`
+	Kind      AssetKind `json:"kind"`
+	Workspace string    `json:"workspace"`
+	Name      string    `json:"name"`
+	Version   string    `json:"version,omitempty"`
+	// Stage, Status and Owner are set where the kind has them.
+	Stage  string    `json:"stage,omitempty"`
+	Status string    `json:"status,omitempty"`
+	Owner  string    `json:"owner,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	// Depth is the number of edges from the walk's start.
+	Depth int `json:"depth"`
+	// More is true when the walk did not follow all of the node's edges:
+	// depth or size ended it there. Walk from this node to go on.
+	More bool `json:"more,omitempty"`
+}
+
+// Arc is one edge of a graph.
+type Arc struct {
+	From ID       `json:"from"`
+	To   ID       `json:"to"`
+	Type EdgeType `json:"type"`
+	// Since is the event time at which the edge began, Until at which it
+	// ended (a deployment that serves something else now); zero is not yet.
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Graph is the answer of a walk. Nodes are ordered by depth and id, edges by
+// their ends: the same store gives the same bytes.
+type Graph struct {
+	Root      ID     `json:"root"`
+	Nodes     []Node `json:"nodes"`
+	Edges     []Arc  `json:"edges"`
+	Truncated bool   `json:"truncated,omitempty"`
+}
+
+// WalkOptions bound a walk. Depth 0 is DefaultDepth. AsOf shows the graph as
+// it was at that event time; zero is now.
+type WalkOptions struct {
+	Direction Direction
+	Depth     int
+	AsOf      time.Time
+	MaxNodes  int
+}
+
+// Walk follows edges from root, breadth first, each asset once, so cycles end.
+// It returns ErrNotFound when nothing is known of root.
+func Walk(ctx context.Context, store Store, root ID, o WalkOptions) (*Graph, error) {
+	if o.Depth <= 0 {
+		o.Depth = DefaultDepth
+	}
+	o.Depth = min(o.Depth, MaxDepth)
+	if o.MaxNodes <= 0 || o.MaxNodes > MaxNodes {
+		o.MaxNodes = MaxNodes
+	}
+	w := &walk{store: store, o: o, graph: &Graph{Root: root}, depth: map[ID]int{root: 0}, arcs: map[string]Arc{}}
+	frontier := []step{{id: root}}
+	for len(frontier) > 0 {
+		next, err := w.level(ctx, frontier)
+		if err != nil {
+			return nil, err
+		}
+		frontier = next
+	}
+	if len(w.graph.Nodes) == 0 {
+		return nil, fmt.Errorf("asset %s: %w", root, ErrNotFound)
+	}
+	w.finish()
+	return w.graph, nil
+}
+
+// step is one asset to visit. `dir` is the way the walk came, for walks in
+// both directions: siblings of an ancestor are not relatives.
+type step struct {
+	id    ID
+	depth int
+	dir   Direction
+}
+
+type walk struct {
+	store Store
+	o     WalkOptions
+	graph *Graph
+	depth map[ID]int
+	arcs  map[string]Arc
+	seen  map[ID]*Asset
+}
+
+func (w *walk) level(ctx context.Context, frontier []step) ([]step, error) {
+	var next []step
+	for _, st := range frontier {
+		a, edges, err := w.load(ctx, st.id)
+		if err != nil {
+			return nil, err
+		}
+		if a == nil {
+			continue
+		}
+		node := nodeOf(a, st.depth)
+		for _, e := range edges {
+			follow, ok := w.follows(st, e)
+			if !ok {
+				continue
+			}
+			known := false
+			if _, known = w.depth[e.Other]; !known {
+				if st.depth >= w.o.Depth || len(w.depth) >= w.o.MaxNodes {
+					node.More = true
+					w.graph.Truncated = w.graph.Truncated || len(w.depth) >= w.o.MaxNodes
+					continue
+				}
+				w.depth[e.Other] = st.depth + 1
+				next = append(next, step{id: e.Other, depth: st.depth + 1, dir: follow})
+			}
+			w.arc(a.ID, e)
+		}
+		w.graph.Nodes = append(w.graph.Nodes, node)
+	}
+	return next, nil
+}
+
+// follows says whether the walk takes an edge, and in which direction it goes
+// on from there. From the root of a walk in both directions it goes either
+// way; farther on it keeps going the way it went.
+func (w *walk) follows(st step, e Edge) (Direction, bool) {
+	if !w.o.AsOf.IsZero() && e.Since.At.After(w.o.AsOf) {
+		return "", false
+	}
+	way := Up
+	if e.Out {
+		way = Down
+	}
+	want := w.o.Direction
+	if want == Both && st.dir != "" {
+		want = st.dir
+	}
+	if e.Type == Watches && !e.Out {
+		// The monitor of something on the path belongs to the picture in
+		// every direction.
+		return Up, true
+	}
+	return way, want == Both || want == way
+}
+
+func (w *walk) arc(at ID, e Edge) {
+	arc := Arc{From: e.Other, To: at, Type: e.Type, Since: e.Since.At}
+	if e.Out {
+		arc.From, arc.To = at, e.Other
+	}
+	key := string(arc.From) + " " + string(arc.Type) + " " + string(arc.To)
+	if old, ok := w.arcs[key]; ok && !arc.Since.Before(old.Since) {
+		return
+	}
+	w.arcs[key] = arc
+}
+
+// load reads an asset and its edges, overflowed ones included. A model
+// version also has the monitors that watch its model as such.
+func (w *walk) load(ctx context.Context, id ID) (*Asset, []Edge, error) {
+	a, err := Load(ctx, w.store, id)
+	if err != nil || a == nil {
+		return nil, nil, err
+	}
+	if !w.o.AsOf.IsZero() && a.First.At.After(w.o.AsOf) {
+		return nil, nil, nil
+	}
+	if w.seen == nil {
+		w.seen = map[ID]*Asset{}
+	}
+	w.seen[id] = a
+	edges := a.Edges
+	if a.Overflow {
+		more, err := overflowed(ctx, w.store, id, w.o.MaxNodes)
+		if err != nil {
+			return nil, nil, err
+		}
+		edges = append(edges[:len(edges):len(edges)], more...)
+	}
+	if id.Kind() == Model && id.Version() != "" {
+		more, err := w.watchers(ctx, a)
+		if err != nil {
+			return nil, nil, err
+		}
+		edges = append(edges[:len(edges):len(edges)], more...)
+	}
+	return a, edges, nil
+}
+
+// watchers are the monitors of a version: those of its model, while the
+// version is the one that serves.
+func (w *walk) watchers(ctx context.Context, version *Asset) ([]Edge, error) {
+	name, err := Load(ctx, w.store, NewID(Model, version.ID.Workspace(), version.ID.Name()))
+	if err != nil || name == nil || name.Text("serving") != version.ID.Version() {
+		return nil, err
+	}
+	var out []Edge
+	since := name.Fields["serving"].S
+	for _, e := range name.Edges {
+		if e.Type != Watches || e.Out {
+			continue
+		}
+		if e.Since.Compare(since) < 0 {
+			e.Since = since
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// finish closes what ended, adds what follows from deployments' histories and
+// sorts.
+func (w *walk) finish() {
+	for _, a := range w.seen {
+		if a.ID.Kind() == Deployment {
+			w.deploymentHistory(a)
+		}
+	}
+	for _, arc := range w.arcs {
+		w.graph.Edges = append(w.graph.Edges, arc)
+	}
+	g := w.graph
+	sort.Slice(g.Nodes, func(i, j int) bool {
+		if g.Nodes[i].Depth != g.Nodes[j].Depth {
+			return g.Nodes[i].Depth < g.Nodes[j].Depth
+		}
+		return g.Nodes[i].ID < g.Nodes[j].ID
+	})
+	sort.Slice(g.Edges, func(i, j int) bool {
+		a, b := g.Edges[i], g.Edges[j]
+		return string(a.From)+" "+string(a.To)+" "+string(a.Type) < string(b.From)+" "+string(b.To)+" "+string(b.Type)
+	})
+}
+
+// Served is one entry of a deployment's history: what it served from then on.
+type Served struct {
+	Since  time.Time
+	Models []ID
+}
+
+// ServedHistory is what a deployment served, oldest first.
+func (a *Asset) ServedHistory() []Served {
+	var out []Served
+	for _, m := range a.Sets["served"] {
+		var models []ID
+		if json.Unmarshal(m.V, &models) == nil {
+			out = append(out, Served{Since: m.S.At, Models: models})
+		}
+	}
+	return out
+}
+
+// deploymentHistory ends the `deployed` arcs of models that were replaced and
+// draws superseded_by between versions of one model that followed each other.
+func (w *walk) deploymentHistory(d *Asset) {
+	history := d.ServedHistory()
+	for i, served := range history {
+		if i+1 == len(history) || (!w.o.AsOf.IsZero() && history[i+1].Since.After(w.o.AsOf)) {
+			break
+		}
+		next := history[i+1]
+		for _, m := range served.Models {
+			if containsID(next.Models, m) {
+				continue
+			}
+			w.end(m, d.ID, next.Since, history[i+1:])
+			w.supersede(m, next)
+		}
+	}
+}
+
+func (w *walk) end(m, deployment ID, at time.Time, later []Served) {
+	key := string(m) + " " + string(Deployed) + " " + string(deployment)
+	arc, ok := w.arcs[key]
+	if !ok {
+		return
+	}
+	for _, s := range later {
+		if containsID(s.Models, m) && (w.o.AsOf.IsZero() || !s.Since.After(w.o.AsOf)) {
+			return
+		}
+	}
+	arc.Until = at
+	w.arcs[key] = arc
+}
+
+func (w *walk) supersede(m ID, next Served) {
+	for _, n := range next.Models {
+		if n.Name() != m.Name() || n == m {
+			continue
+		}
+		if w.seen[m] == nil || w.seen[n] == nil {
+			continue
+		}
+		key := string(m) + " " + string(SupersededBy) + " " + string(n)
+		w.arcs[key] = Arc{From: m, To: n, Type: SupersededBy, Since: next.Since}
+	}
+}
+
+func containsID(ids []ID, id ID) bool {
+	for _, x := range ids {
+		if x == id {
+			return true
+		}
+	}
+	return false
+}
+
+func nodeOf(a *Asset, depth int) Node {
+	n := Node{
+		ID: a.ID, Kind: a.ID.Kind(), Workspace: a.ID.Workspace(), Name: a.ID.Name(), Version: a.ID.Version(),
+		Status: a.Text("status"), Owner: a.Text("owner"), Since: a.First.At, Depth: depth,
+	}
+	if n.Kind == Model && n.Version != "" {
+		n.Stage = a.Stage()
+	}
+	return n
+}
+
+// Load reads an asset's document; nil when nothing is known of it.
+func Load(ctx context.Context, store Store, id ID) (*Asset, error) {
+	got, err := store.Get(ctx, string(id), AssetRecord)
+	if err != nil || got[0].Version == "" {
+		return nil, err
+	}
+	return DecodeAsset(got[0].Body)
+}
+
+// DecodeAsset reads a stored document.
+func DecodeAsset(body []byte) (*Asset, error) {
+	a := new(Asset)
+	if err := json.Unmarshal(body, a); err != nil {
+		return nil, fmt.Errorf("stored asset: %w", err)
+	}
+	return a, nil
+}
+
+// overflowed reads the edges that did not fit the document.
+func overflowed(ctx context.Context, store Store, id ID, limit int) ([]Edge, error) {
+	var out []Edge
+	q := Query{Partition: string(id), Prefix: "edge/", Limit: 1000}
+	for {
+		page, err := store.List(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Records {
+			var e Edge
+			if err := json.Unmarshal(r.Body, &e); err != nil {
+				return nil, fmt.Errorf("stored edge %s of %s: %w", strings.TrimPrefix(r.ID, "edge/"), id, err)
+			}
+			out = append(out, e)
+		}
+		if q.Cursor = page.Next; q.Cursor == "" || len(out) > limit {
+			return out, nil
+		}
+	}
+}

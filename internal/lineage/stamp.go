@@ -1,0 +1,58 @@
+package lineage
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/event"
+)
+
+// Stamp says which event wrote something: its time, and its key to break
+// ties. Stamps are totally ordered, so "the newer one wins" means the same on
+// every machine, whatever order events arrive in.
+type Stamp struct {
+	At  time.Time
+	Key event.Key
+}
+
+// StampOf is the stamp of everything that e writes.
+func StampOf(e *event.Event) Stamp {
+	return Stamp{At: e.Time.UTC(), Key: e.Envelope.Key()}
+}
+
+// Compare orders stamps by time, then key.
+func (s Stamp) Compare(o Stamp) int {
+	if c := s.At.Compare(o.At); c != 0 {
+		return c
+	}
+	return cmp.Compare(s.Key, o.Key)
+}
+
+// IsZero is true for the stamp of nothing.
+func (s Stamp) IsZero() bool { return s.At.IsZero() && s.Key == "" }
+
+// AppendText appends the written form, `2026-11-02T09:14:07.49Z#<key>`.
+func (s Stamp) AppendText(b []byte) ([]byte, error) {
+	b = s.At.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, '#')
+	return append(b, s.Key...), nil
+}
+
+// MarshalText writes the form that UnmarshalText reads.
+func (s Stamp) MarshalText() ([]byte, error) { return s.AppendText(make([]byte, 0, 64)) }
+
+// UnmarshalText reads the written form.
+func (s *Stamp) UnmarshalText(b []byte) error {
+	at, key, ok := strings.Cut(string(b), "#")
+	if !ok {
+		return fmt.Errorf("stamp %q: want time#key", b)
+	}
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return fmt.Errorf("stamp %q: %w", b, err)
+	}
+	s.At, s.Key = t, event.Key(key)
+	return nil
+}
