@@ -1,0 +1,119 @@
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Signal is one reason to look: what a review action brings to the desk.
+type Signal struct {
+	// Cause groups signals into reviews; required, any text.
+	Cause string
+	// Key is the action's idempotency key; required. The same key is never
+	// merged twice.
+	Key string
+	// At is when it happened, by the event's own clock. It decides whether a
+	// pass came later, in whatever order the two arrive.
+	At time.Time
+	// Event is the event's log key.
+	Event string
+	// Title and Reason are sentences for people; Text, if set, is what the
+	// list of signals shows instead of Reason.
+	Title, Reason, Text string
+	Severity            Severity
+	// AckWithin is the time to an acknowledgement; zero is no deadline.
+	AckWithin time.Duration
+	// Asset and Model are asset ids; Workspace an alias; Policy a name.
+	Asset, Model, Workspace, Policy string
+}
+
+// check refuses what could never be filed; it fills in defaults.
+func (s *Signal) check() error {
+	if s.Cause == "" || s.Key == "" {
+		return fmt.Errorf("signal of policy %q: it has no cause or no key", s.Policy)
+	}
+	if len(s.Key) > maxName {
+		return fmt.Errorf("signal of policy %q: its key has %d bytes, at most %d", s.Policy, len(s.Key), maxName)
+	}
+	if s.At.IsZero() {
+		return fmt.Errorf("signal %s: it has no time", s.Key)
+	}
+	s.At = s.At.UTC()
+	var err error
+	if s.Severity, err = ParseSeverity(string(s.Severity)); err != nil {
+		return fmt.Errorf("signal %s: %w", s.Key, err)
+	}
+	return nil
+}
+
+// opened makes a new review of a signal.
+func opened(s Signal, id, previous string, now time.Time) Review {
+	r := Review{
+		ID: id, Cause: clip(s.Cause, maxText), Previous: previous,
+		Severity: s.Severity, Opened: now, AckWithin: Interval(max(s.AckWithin, 0)),
+	}
+	why := clip(s.Title, maxText)
+	if previous != "" {
+		why = "the cause is back after review " + previous
+	}
+	r.enter(Open, Transition{At: now, By: System, Why: why})
+	r.merge(s, now)
+	return r
+}
+
+// merge adds a signal to an unresolved review. A repeat on one that is
+// acknowledged or snoozed only counts, unless it is more severe.
+func (r *Review) merge(s Signal, now time.Time) {
+	r.Advance(now)
+	worse := s.Severity.Exceeds(r.Severity)
+	if worse || s.Severity == r.Severity && !s.At.Before(r.LastSignal) {
+		r.Title, r.Reason = clip(s.Title, maxText), clip(s.Reason, maxText)
+	}
+	r.count(s)
+	r.name(s)
+	r.touch(now)
+	if within := Interval(s.AckWithin); within > 0 && (r.AckWithin == 0 || within < r.AckWithin) {
+		r.AckWithin = within
+	}
+	if worse {
+		r.raiseSeverity(s.Severity, now)
+	}
+	if r.State == Open {
+		r.demandAck(now, s.AckWithin)
+	}
+}
+
+// count files the signal among the newest, by its own time.
+func (r *Review) count(s Signal) {
+	r.Count++
+	if s.At.After(r.LastSignal) {
+		r.LastSignal = s.At
+	}
+	n := Note{At: s.At, Key: s.Key, Event: s.Event, Text: clip(cmp.Or(s.Text, s.Reason), maxText)}
+	at, _ := slices.BinarySearchFunc(r.Signals, n, newestFirst)
+	r.Signals = slices.Insert(r.Signals, at, n)
+	r.Signals = r.Signals[:min(len(r.Signals), MaxSignals)]
+}
+
+func newestFirst(a, b Note) int {
+	return cmp.Or(b.At.Compare(a.At), strings.Compare(a.Key, b.Key))
+}
+
+// name adds whom and what the signal speaks of.
+func (r *Review) name(s Signal) {
+	r.Model = cmp.Or(r.Model, s.Model)
+	r.Workspace = cmp.Or(r.Workspace, s.Workspace)
+	if s.Asset != "" && !slices.Contains(r.Assets, s.Asset) {
+		if len(r.Assets) < MaxAssets {
+			r.Assets = append(r.Assets, s.Asset)
+		} else {
+			r.AssetsDropped++
+		}
+	}
+	if s.Policy != "" && !slices.Contains(r.Policies, s.Policy) && len(r.Policies) < MaxPolicies {
+		r.Policies = append(r.Policies, s.Policy)
+	}
+}
