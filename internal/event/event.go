@@ -68,8 +68,13 @@ type Event struct {
 	Breaches []Breach `json:"breaches,omitempty"`
 	// Loss tells what the capped breach tag cost; nil when nothing was lost.
 	Loss *Loss `json:"loss,omitempty"`
+	// Drift is set for drift.detected.
+	Drift *Drift `json:"drift,omitempty"`
 	// Alert is set for alert.*.
 	Alert *Alert `json:"alert,omitempty"`
+	// Trimmed counts the tags, properties and other named values that were
+	// left out because a map of the payload held more than 512 of them.
+	Trimmed int `json:"trimmed,omitempty"`
 	// Synthetic marks an event that Modelwarden made itself (reconciler).
 	Synthetic bool `json:"synthetic,omitempty"`
 }
@@ -158,6 +163,16 @@ type Monitor struct {
 	Root bool `json:"root,omitempty"`
 }
 
+// Drift is what a dataset drift monitor (v1) compared.
+type Drift struct {
+	// BaseDataset and TargetDataset are Azure's ids of the two datasets.
+	BaseDataset   string `json:"baseDataset,omitempty"`
+	TargetDataset string `json:"targetDataset,omitempty"`
+	// Start and End bound the data that was looked at; zero when not said.
+	Start time.Time `json:"start,omitzero"`
+	End   time.Time `json:"end,omitzero"`
+}
+
 // Direction says on which side of its threshold a metric is bad.
 type Direction string
 
@@ -192,7 +207,7 @@ type Breach struct {
 
 // Loss tells what a truncated breach tag no longer says.
 type Loss struct {
-	// Reason is a short machine-readable word: "truncated".
+	// Reason is one of the Loss constants, the first that applies.
 	Reason string `json:"reason"`
 	// Signals names the signals whose list was cut.
 	Signals []string `json:"signals,omitempty"`
@@ -202,18 +217,28 @@ type Loss struct {
 	Fragment string `json:"fragment,omitempty"`
 }
 
+// Reasons of a Loss.
+const (
+	// LossTruncated: the tag ends before its list does.
+	LossTruncated = "truncated"
+	// LossUnreadable: the list is whole, an entry of it is not to be read.
+	LossUnreadable = "unreadable"
+	// LossTooMany: the list is longer than an event may carry.
+	LossTooMany = "too_many"
+)
+
 // Alert is an Azure Monitor alert instance.
 type Alert struct {
 	ID       string `json:"id"`
 	Rule     string `json:"rule"`
 	Severity string `json:"severity"`
 	// Targets are the alert's target resources' ARM ids as sent.
-	Targets     []string `json:"targets,omitempty"`
-	Endpoint    string   `json:"endpoint,omitempty"`
-	Deployment  string   `json:"deployment,omitempty"`
-	Model       string   `json:"model,omitempty"`
-	Description string   `json:"description,omitempty"`
-	Fired       time.Time
+	Targets     []string          `json:"targets,omitempty"`
+	Endpoint    string            `json:"endpoint,omitempty"`
+	Deployment  string            `json:"deployment,omitempty"`
+	Model       string            `json:"model,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Fired       time.Time         `json:"fired,omitzero"`
 	Resolved    time.Time         `json:"resolved,omitzero"`
 	Conditions  []AlertCondition  `json:"conditions,omitempty"`
 	Custom      map[string]string `json:"custom,omitempty"`
