@@ -1,0 +1,61 @@
+package effect
+
+import (
+	"errors"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/policy"
+)
+
+// Backoff spaces the attempts of one action.
+type Backoff struct {
+	// Base is the longest wait after the first attempt; it doubles with every
+	// further one. Defaults to 2 seconds.
+	Base time.Duration
+	// Cap is the longest wait. Defaults to 15 minutes.
+	Cap time.Duration
+	// Attempts is after how many attempts to give up. Defaults to 8.
+	Attempts int
+}
+
+// withDefaults fills in what was not said.
+func (b Backoff) withDefaults() Backoff {
+	if b.Base <= 0 {
+		b.Base = 2 * time.Second
+	}
+	if b.Cap <= 0 {
+		b.Cap = 15 * time.Minute
+	}
+	if b.Attempts <= 0 {
+		b.Attempts = 8
+	}
+	return b
+}
+
+// Next says when to try again after `attempts` attempts, the last of which
+// ended in err, or to give up. The wait is exponential with full jitter
+// (rnd gives [0,1)), so that actions which failed together do not come back
+// together; a target's own Retry-After is the least it waits, with the jitter
+// on top.
+func (b Backoff) Next(attempts int, err error, now time.Time, rnd func() float64) (at time.Time, giveUp bool) {
+	b = b.withDefaults()
+	var permanent *policy.PermanentError
+	if errors.As(err, &permanent) || attempts >= b.Attempts {
+		return time.Time{}, true
+	}
+	wait := b.Cap
+	if doublings := max(attempts-1, 0); doublings < 40 && b.Base<<doublings > 0 {
+		wait = min(b.Base<<doublings, b.Cap)
+	}
+	wait = time.Duration(rnd() * float64(wait))
+	var asked *policy.RetryAfterError
+	if errors.As(err, &asked) {
+		wait += clamp(asked.After, 0, maxRetryAfter)
+	}
+	return now.Add(wait), false
+}
+
+// NextAttempt is Next with the defaults.
+func NextAttempt(attempts int, err error, now time.Time, rnd func() float64) (at time.Time, giveUp bool) {
+	return Backoff{}.Next(attempts, err, now, rnd)
+}
