@@ -1,0 +1,130 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+)
+
+// jobBody is what of an ARM job the sandbox reads; the rest is ignored.
+type jobBody struct {
+	Properties *struct {
+		JobType        string            `json:"jobType"`
+		ComponentID    string            `json:"componentId"`
+		ExperimentName string            `json:"experimentName"`
+		Tags           map[string]string `json:"tags"`
+		Inputs         map[string]struct {
+			JobInputType string `json:"jobInputType"`
+			URI          string `json:"uri"`
+			Value        string `json:"value"`
+		} `json:"inputs"`
+	} `json:"properties"`
+}
+
+func (b jobBody) spec(name string) (JobSpec, error) {
+	p := b.Properties
+	if p == nil || p.JobType == "" {
+		return JobSpec{}, fmt.Errorf("job %q: properties.jobType is required", name)
+	}
+	spec := JobSpec{
+		Name: name, Experiment: p.ExperimentName, Component: p.ComponentID,
+		Tags: p.Tags, Inputs: map[string]string{},
+	}
+	for input, v := range p.Inputs {
+		spec.Inputs[input] = orElse(v.URI, v.Value)
+	}
+	return spec, nil
+}
+
+// putJob creates a job and starts it: 201. On a name that exists it starts
+// nothing and replaces the tags where the body has any: 200.
+func (w *Workspace) putJob(rw http.ResponseWriter, r *http.Request) {
+	var body jobBody
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		armError(rw, http.StatusBadRequest, "InvalidRequestContent", "The request content is not a job: "+err.Error())
+		return
+	}
+	spec, err := body.spec(r.PathValue("name"))
+	if err != nil {
+		armError(rw, http.StatusBadRequest, "UserError", err.Error())
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j, created, err := w.submit(spec)
+	if err != nil {
+		armFailure(rw, err)
+		return
+	}
+	status := http.StatusCreated
+	if !created {
+		status = http.StatusOK
+		if spec.Tags != nil {
+			j.tags = maps.Clone(spec.Tags)
+		}
+	}
+	writeAnswer(rw, status, w.jobResource(j))
+}
+
+func (w *Workspace) getJob(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j := w.jobs[r.PathValue("name")]
+	if j == nil {
+		armFailure(rw, fmt.Errorf("job %q: %w", r.PathValue("name"), ErrNotFound))
+		return
+	}
+	writeAnswer(rw, http.StatusOK, w.jobResource(j))
+}
+
+// listJobs lists newest first. The query parameter tag keeps jobs that carry
+// a tag, as `key` or `key=value`.
+func (w *Workspace) listJobs(rw http.ResponseWriter, r *http.Request) {
+	key, value, exact := strings.Cut(r.URL.Query().Get("tag"), "=")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var found []*job
+	for i := len(w.jobOrder) - 1; i >= 0; i-- {
+		j := w.jobOrder[i]
+		got, tagged := j.tags[key]
+		if key == "" || (tagged && (!exact || got == value)) {
+			found = append(found, j)
+		}
+	}
+	w.writeList(rw, r, len(found), func(i int) object { return w.jobResource(found[i]) })
+}
+
+// cancelJob answers at once with 200; Azure answers 202 and lets one poll.
+func (w *Workspace) cancelJob(rw http.ResponseWriter, r *http.Request) {
+	if err := w.CancelJob(r.PathValue("name")); err != nil {
+		armFailure(rw, err)
+		return
+	}
+	rw.WriteHeader(http.StatusOK)
+}
+
+// jobResource renders a job. Callers hold w.mu.
+func (w *Workspace) jobResource(j *job) object {
+	jobType := "Command"
+	if j.runType == "azureml.PipelineRun" {
+		jobType = "Pipeline"
+	}
+	inputs := object{}
+	for name, ref := range j.spec.Inputs {
+		inputs[name] = object{"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": ref}
+	}
+	p := object{
+		"jobType": jobType, "displayName": j.name, "experimentName": j.experiment, "status": string(j.status),
+		"tags": j.tags, "properties": j.properties, "inputs": inputs, "outputs": object{}, "isArchived": false,
+		"services": object{
+			"Tracking": object{"jobServiceType": "Tracking", "endpoint": "azureml:/" + w.ID()},
+			"Studio":   object{"jobServiceType": "Studio", "endpoint": "https://ml.azure.com/runs/" + j.name + "?wsid=" + w.ID()},
+		},
+	}
+	if j.spec.Component != "" {
+		p["componentId"] = j.spec.Component
+	}
+	return w.resource("/jobs/"+j.name, "jobs", j.created, p)
+}
