@@ -19,19 +19,18 @@ func Text(r *Review, now time.Time) string { return card(r, now, plain) }
 
 // style is how a card's parts are written.
 type style struct {
-	heading, section string
-	item             string
+	heading, line, section, item string
 	// foreign writes text that came from outside, code a command.
 	foreign, code func(string) string
 }
 
 var plain = style{
-	heading: "%s\n", section: "\n%s\n", item: "  %s\n",
+	heading: "%s\n", line: "%s\n", section: "\n%s\n", item: "  %s\n",
 	foreign: oneLine, code: func(s string) string { return s },
 }
 
 var markdown = style{
-	heading: "### %s\n", section: "\n**%s**\n\n", item: "- %s\n",
+	heading: "### %s\n", line: "\n%s\n", section: "\n**%s**\n\n", item: "- %s\n",
 	foreign: escape, code: func(s string) string { return "`" + s + "`" },
 }
 
@@ -40,12 +39,12 @@ var markdown = style{
 func card(r *Review, now time.Time, s style) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, s.heading, strings.ToUpper(string(r.Severity))+": "+s.foreign(r.Title))
-	fmt.Fprintf(&b, s.section, standing(r, now, s))
-	list(&b, s, "Why", facts(r, s))
-	list(&b, s, "Assets", each(r.Assets, s.foreign))
-	list(&b, s, fmt.Sprintf("Signals (%d)", r.Count), notes(r, s))
-	list(&b, s, "What happened", happenings(r, s))
-	list(&b, s, "What you can do", verbs(r, s))
+	fmt.Fprintf(&b, s.line, standing(r, now, s))
+	list(&b, s, "Why", facts(r, s), 0)
+	list(&b, s, "Assets", each(r.Assets, s.foreign), r.AssetsDropped)
+	list(&b, s, fmt.Sprintf("Signals (%d)", r.Count), notes(r, s), r.Count-len(r.Signals))
+	list(&b, s, "What happened", happenings(r, s), r.HistoryDropped+r.CommentsDropped)
+	list(&b, s, "What you can do", verbs(r, s), 0)
 	return b.String()
 }
 
@@ -110,7 +109,10 @@ func happenings(r *Review, s style) []string {
 	}
 	var lines []line
 	for _, t := range r.History {
-		text := fmt.Sprintf("%s by %s", t.To, s.foreign(t.By))
+		text := s.foreign(t.By)
+		if t.From != t.To {
+			text = string(t.To) + " by " + text
+		}
 		if t.Why != "" {
 			text += ": " + s.foreign(t.Why)
 		}
@@ -139,18 +141,19 @@ func verbs(r *Review, s style) []string {
 	return out
 }
 
-// list writes a titled list, nothing when it is empty.
-func list(b *strings.Builder, s style, title string, items []string) {
+// list writes a titled list, nothing when it is empty. dropped counts what
+// the review itself no longer holds.
+func list(b *strings.Builder, s style, title string, items []string, dropped int) {
 	if len(items) == 0 {
 		return
 	}
 	fmt.Fprintf(b, s.section, title)
-	for i, it := range items {
-		if i == cardLines {
-			fmt.Fprintf(b, s.item, fmt.Sprintf("and %d more", len(items)-i))
-			return
-		}
+	shown := items[:min(len(items), cardLines)]
+	for _, it := range shown {
 		fmt.Fprintf(b, s.item, it)
+	}
+	if more := len(items) - len(shown) + dropped; more > 0 {
+		fmt.Fprintf(b, s.item, fmt.Sprintf("and %d more", more))
 	}
 }
 
@@ -191,19 +194,17 @@ func oneLine(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
+// zeroWidth breaks up what would be active text without being seen.
+const zeroWidth = "\u200b"
+
+// inert makes the characters that mean something in Markdown or HTML literal,
+// and keeps names from notifying and addresses from becoming links.
+var inert = strings.NewReplacer(
+	"&", "&amp;", "<", "&lt;", ">", "&gt;",
+	"@", "@"+zeroWidth, "://", ":"+zeroWidth+"//", "www.", "www"+zeroWidth+".",
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "{", `\{`, "}", `\}`, "[", `\[`, "]", `\]`,
+	"(", `\(`, ")", `\)`, "#", `\#`, "+", `\+`, "!", `\!`, "|", `\|`, "~", `\~`,
+)
+
 // escape makes text literal in Markdown.
-func escape(s string) string {
-	var b strings.Builder
-	for _, r := range oneLine(s) {
-		switch {
-		case r == '@':
-			// A zero-width space keeps "@name" from notifying anybody.
-			b.WriteString("@\u200b")
-			continue
-		case strings.ContainsRune("\\`*_{}[]()#+!|<>~&", r):
-			b.WriteByte('\\')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+func escape(s string) string { return inert.Replace(oneLine(s)) }
