@@ -125,9 +125,11 @@ func (a anyOf) Authenticate(r *http.Request) error {
 func RedactURL(u *url.URL) string { return u.EscapedPath() }
 
 // bearer returns the credential of an Authorization header with the Bearer
-// scheme.
-func bearer(r *http.Request) (string, bool) {
-	scheme, credential, found := strings.Cut(r.Header.Get("Authorization"), " ")
-	credential = strings.TrimSpace(credential)
-	return credential, found && credential != "" && strings.EqualFold(scheme, "Bearer")
+// scheme, "" if there is none.
+func bearer(r *http.Request) string {
+	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(credential)
 }

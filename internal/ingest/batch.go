@@ -182,6 +182,9 @@ func isTraceParent(s string) bool {
 // attemptOf keeps an aeg-delivery-count that is a small number; again tells
 // whether Event Grid tried before (it counts from 0).
 func attemptOf(header string) (attempt string, again bool) {
+	if header == "" {
+		return "", false
+	}
 	n, err := strconv.ParseUint(header, 10, 16)
 	if err != nil {
 		return "", false

@@ -153,8 +153,8 @@ func (a *EntraAuthenticator) Check(ctx context.Context) error {
 
 // Authenticate implements Authenticator.
 func (a *EntraAuthenticator) Authenticate(r *http.Request) error {
-	raw, ok := bearer(r)
-	if !ok {
+	raw := bearer(r)
+	if raw == "" {
 		return unauthenticated(reasonMissing, "This service asks for an Entra ID token in the Authorization header.")
 	}
 	by, err := a.signer(r.Context(), raw)

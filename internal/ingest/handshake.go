@@ -16,6 +16,8 @@ import (
 	"github.com/modelwarden/modelwarden/internal/event"
 )
 
+const typeSubscriptionValidation = "Microsoft.EventGrid.SubscriptionValidationEvent"
+
 // validationCode finds the code of an Event Grid subscription handshake
 // (https://learn.microsoft.com/azure/event-grid/end-point-validation-event-grid-events-schema).
 // It arrives alone; anything else is an ordinary batch.
@@ -23,7 +25,7 @@ func validationCode(d delivery, items []event.Item) (string, bool) {
 	if len(items) != 1 || items[0].Problem != nil {
 		return "", false
 	}
-	if d != deliveryValidation && (d != deliveryNone || items[0].Envelope.Type != typeSubscriptionValidation) {
+	if d != deliveryValidation && (d != deliveryNone || !strings.EqualFold(items[0].Envelope.Type, typeSubscriptionValidation)) {
 		return "", false
 	}
 	var data struct {

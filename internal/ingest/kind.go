@@ -18,7 +18,8 @@ const (
 	kindJobCompleted
 	kindJobStatus
 	kindDriftDetected
-	kindAlert
+	kindAlertFired
+	kindAlertResolved
 	kindSubscriptionDeleted
 	kinds // their number
 )
@@ -26,34 +27,32 @@ const (
 func (k kind) String() string {
 	return string([kinds]event.Kind{
 		event.Unknown, event.ModelRegistered, event.ModelDeployed, event.JobCompleted,
-		event.JobStatus, event.DriftDetected, "alert", event.SubscriptionDeleted,
+		event.JobStatus, event.DriftDetected, event.AlertFired, event.AlertResolved, event.SubscriptionDeleted,
 	}[k])
 }
 
-// Types of events; Azure's casing, which senders keep.
-const (
-	typeSubscriptionValidation = "Microsoft.EventGrid.SubscriptionValidationEvent"
-	typeSubscriptionDeleted    = "Microsoft.EventGrid.SubscriptionDeletedEvent"
-)
+var kindsByType = []struct {
+	eventType string
+	kind      kind
+}{
+	{"Microsoft.MachineLearningServices.RunStatusChanged", kindJobStatus},
+	{"Microsoft.MachineLearningServices.RunCompleted", kindJobCompleted},
+	{"Microsoft.MachineLearningServices.ModelRegistered", kindModelRegistered},
+	{"Microsoft.MachineLearningServices.ModelDeployed", kindModelDeployed},
+	{"Microsoft.MachineLearningServices.DatasetDriftDetected", kindDriftDetected},
+	{"Microsoft.AlertsManagement.Alert.Fired", kindAlertFired},
+	{"Microsoft.AlertsManagement.Alert.Resolved", kindAlertResolved},
+	{"Microsoft.EventGrid.SubscriptionDeletedEvent", kindSubscriptionDeleted},
+}
 
-// kindOf is found by type.
+// kindOf ignores case, as the parser does. The lengths all differ, so one
+// comparison at most goes beyond them.
 func kindOf(eventType string) kind {
-	switch eventType {
-	case "Microsoft.MachineLearningServices.ModelRegistered":
-		return kindModelRegistered
-	case "Microsoft.MachineLearningServices.ModelDeployed":
-		return kindModelDeployed
-	case "Microsoft.MachineLearningServices.RunCompleted":
-		return kindJobCompleted
-	case "Microsoft.MachineLearningServices.RunStatusChanged":
-		return kindJobStatus
-	case "Microsoft.MachineLearningServices.DatasetDriftDetected":
-		return kindDriftDetected
-	case typeSubscriptionDeleted:
-		return kindSubscriptionDeleted
-	}
-	if strings.HasPrefix(eventType, "Microsoft.Insights.") || strings.HasPrefix(eventType, "azureMonitor") {
-		return kindAlert
+	for i := range kindsByType {
+		known := &kindsByType[i]
+		if len(known.eventType) == len(eventType) && strings.EqualFold(known.eventType, eventType) {
+			return known.kind
+		}
 	}
 	return kindUnknown
 }

@@ -113,11 +113,11 @@ func (s *Subscriber) refuseBody(ctx context.Context, err error) *refusal {
 			"The Content-Encoding is not supported. Send the body plain or compressed with gzip.")
 		f.header, f.value = "Accept-Encoding", "gzip, identity"
 		return f
-	case errors.Is(ctx.Err(), context.Canceled):
-		return refuse503(outcomeClientGone, 0, "The request was cancelled.", err)
-	case errors.As(err, &slow) && slow.Timeout():
+	case errors.As(err, &slow) && slow.Timeout(): // before Canceled: net/http cancels on any failed read
 		return refuse(http.StatusRequestTimeout, outcomeSlowBody,
 			"The body did not arrive in time. Nothing was kept. Send the request again.")
+	case errors.Is(ctx.Err(), context.Canceled):
+		return refuse503(outcomeClientGone, 0, "The request was cancelled.", err)
 	case errors.Is(err, errCorrupt):
 		return refuse(http.StatusBadRequest, outcomeCorrupt, "The body is not valid gzip. Nothing was kept.")
 	}

@@ -82,8 +82,7 @@ func (s *sharedSecret) Authenticate(r *http.Request) error {
 // candidates are all places of a request that may carry the secret: a sender
 // may well use Authorization for something else.
 func (s *sharedSecret) candidates(r *http.Request) [3]string {
-	found := [3]string{r.Header.Get(s.header)}
-	found[1], _ = bearer(r)
+	found := [3]string{r.Header.Get(s.header), bearer(r)}
 	if r.URL.RawQuery != "" {
 		found[2] = r.URL.Query().Get(s.param)
 	}
