@@ -1,0 +1,2 @@
+// Package embedded keeps queue and records in one SQLite file.
+package embedded
