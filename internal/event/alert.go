@@ -112,10 +112,10 @@ func (a *essentials) source() string {
 // alertEnvelope makes the canonical event of an alert whose whole text is raw.
 // Its id is stable over redelivery and differs between one alert's firing, its
 // resolution, and its next firing.
-func alertEnvelope(s *scanner, f *fields, raw span) (Envelope, *Problem) {
+func alertEnvelope(s *scanner, f *fields, raw span) (e Envelope, reason, what string) {
 	if schema := s.optional(f.schema); !strings.EqualFold(schema, commonSchema) {
-		return Envelope{}, &Problem{ReasonUnsupportedType, fmt.Sprintf(
-			"is an alert with schema %q: enable the common alert schema in the action group", clip(schema, 80))}
+		return e, ReasonUnsupportedType, fmt.Sprintf(
+			"the alert has schema %q: enable the common alert schema in the action group", clip(schema, 80))
 	}
 	d := &document{scanner: *s, root: raw}
 	var parts alertParts
@@ -123,7 +123,7 @@ func alertEnvelope(s *scanner, f *fields, raw span) (Envelope, *Problem) {
 	a := d.essentials(parts.essentials)
 	id := cmp.Or(a.alertID, a.originID)
 	if id == "" {
-		return Envelope{}, &Problem{ReasonMissingID, "is an alert without data.essentials.alertId"}
+		return e, ReasonMissingID, "the alert has no data.essentials.alertId"
 	}
 	condition := "Fired"
 	if a.isResolved() {
@@ -136,7 +136,7 @@ func alertEnvelope(s *scanner, f *fields, raw span) (Envelope, *Problem) {
 		Subject: a.rule,
 		Time:    parseInstant(a.since()),
 		Data:    s.bytes(raw),
-	}, nil
+	}, "", ""
 }
 
 // saysAlert reports whether a payload is a common alert that some sender put

@@ -22,7 +22,8 @@ func binaryEnvelope(header func(string) string) (e Envelope, complete bool) {
 		Subject: attribute("subject"),
 		Time:    parseInstant(attribute("time")),
 	}
-	return e, incomplete(&e) == nil
+	missing, _ := incomplete(&e)
+	return e, missing == ""
 }
 
 // headerText undoes the percent-encoding that the HTTP binding of CloudEvents

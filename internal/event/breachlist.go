@@ -13,25 +13,45 @@ type breachList struct {
 
 // readList reads the list that text begins with. It is written as Python
 // writes a list of JSON strings; on its way it may have been quoted again, so
-// layers of quoting are peeled off until entries show.
+// layers of quoting are peeled off until it reads well. The layer that shows
+// most entries counts.
 func readList(text string) breachList {
-	first := parseList(text)
-	if first.readable() {
-		return first
+	if escapedAgain(text) {
+		text = unescape(text)
 	}
+	best := parseList(text)
 	for _, peel := range []func(string) string{unescape, unescape, undouble, undouble} {
+		if best.reads() {
+			break
+		}
 		text = peel(text)
-		if l := parseList(text); l.readable() {
-			return l
+		if l := parseList(text); l.reads() || l.whole() > best.whole() {
+			best = l
 		}
 	}
-	return first
+	return best
 }
 
-// readable reports whether the list shows an entry that is whole, or that it
-// has none.
-func (l *breachList) readable() bool {
-	return l.loss == "" || len(l.entries) > 0 && !l.entries[0].cut
+// escapedAgain tells a layer of escapes by a double quote that is escaped inside
+// single ones: Python does not do that.
+func escapedAgain(text string) bool {
+	text = strings.TrimLeft(text, "[ ")
+	object, ok := strings.CutPrefix(text, "'")
+	return ok && strings.HasPrefix(strings.TrimLeft(object, "{ "), `\"`)
+}
+
+// reads reports whether the list makes sense as far as it goes.
+func (l *breachList) reads() bool {
+	return l.loss == "" || l.loss != LossUnreadable && l.whole() > 0
+}
+
+// whole counts the entries that are whole; only the last may not be.
+func (l *breachList) whole() int {
+	n := len(l.entries)
+	if n > 0 && l.entries[n-1].cut {
+		n--
+	}
+	return n
 }
 
 // undouble takes back quotes that were escaped by writing them twice.

@@ -2,6 +2,7 @@ package event
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 )
 
@@ -239,7 +240,7 @@ func (l *Loss) add(s signalReport) *Loss {
 	if l == nil {
 		l = &Loss{Reason: s.loss}
 	}
-	if s.name != "" && !contains(l.Signals, s.name) {
+	if s.name != "" && !slices.Contains(l.Signals, s.name) {
 		l.Signals = append(l.Signals, s.name)
 	}
 	if l.Fragment == "" {

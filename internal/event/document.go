@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/json"
 	"iter"
 	"math"
 	"strconv"
@@ -92,14 +93,26 @@ func parseNumber(s string) *float64 {
 	return &f
 }
 
-// stringMap is the object at v with its values as text; nil when it is empty,
-// null or no object.
+// stringMap is the object at v with its values as text, those that are objects
+// or arrays as compact JSON; nil when it is empty, null or no object.
 func (d *document) stringMap(v span) map[string]string {
 	var m map[string]string
 	for key, val := range d.members(v) {
-		m = d.put(m, key, d.scalar(val))
+		m = d.put(m, key, d.compact(val))
 	}
 	return m
+}
+
+// compact is scalar without white space inside objects and arrays.
+func (d *document) compact(v span) string {
+	if !d.is(v, '{') && !d.is(v, '[') {
+		return d.scalar(v)
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, d.bytes(v)); err != nil {
+		return d.scalar(v)
+	}
+	return b.String()
 }
 
 func (d *document) put(m map[string]string, key, val string) map[string]string {

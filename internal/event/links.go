@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -126,20 +127,11 @@ func (p *Parser) inputs(properties, tags map[string]string) []DataRef {
 func addInputs(refs []DataRef, value string) []DataRef {
 	for _, s := range listOf(value) {
 		ref, ok := dataRef(s)
-		if ok && len(refs) < maxLinks && !contains(refs, ref) {
+		if ok && len(refs) < maxLinks && !slices.Contains(refs, ref) {
 			refs = append(refs, ref)
 		}
 	}
 	return refs
-}
-
-func contains[T comparable](list []T, x T) bool {
-	for _, y := range list {
-		if x == y {
-			return true
-		}
-	}
-	return false
 }
 
 // listOf reads one or many links out of a value: one, several with commas

@@ -3,6 +3,7 @@ package event
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -135,7 +136,7 @@ func (d *document) modelObject(v span) string {
 func addModel(refs []ModelRef, link string) []ModelRef {
 	name, version := assetRef(link, "models")
 	ref := ModelRef{Name: name, Version: version}
-	if name == "" || len(refs) >= maxLinks || contains(refs, ref) {
+	if name == "" || len(refs) >= maxLinks || slices.Contains(refs, ref) {
 		return refs
 	}
 	return append(refs, ref)

@@ -28,10 +28,10 @@ const (
 // where a person reads Detail.
 type Problem struct {
 	// Reason is one of the Reason constants.
-	Reason string
+	Reason string `json:"reason"`
 	// Detail is a sentence: what is wrong, where, and what to do where that
 	// can be said.
-	Detail string
+	Detail string `json:"detail"`
 }
 
 // Error implements error.

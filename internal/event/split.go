@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -80,6 +81,8 @@ type splitter struct {
 	lastBad int
 	// broken is the first violation of JSON's grammar.
 	broken *Problem
+	// many is the problem that broken items share when there are many.
+	many *Problem
 }
 
 // usualEvent is the size by which the number of a body's events is guessed.
@@ -121,13 +124,12 @@ func (s *splitter) array() {
 	s.pos++
 	for first := true; s.more(']', first); first = false {
 		from := s.pos
-		s.one()
-		if s.fault == sound {
+		if s.one(); s.fault == sound {
 			continue
 		}
-		p := s.problem()
+		f, at := s.fault, s.pos
 		closed := s.resync(from)
-		s.addBad(from, p)
+		s.breaks(from, f, at)
 		if !closed {
 			return
 		}
@@ -147,52 +149,56 @@ func (s *splitter) single() {
 }
 
 func (s *splitter) rest(from int) {
-	p := s.problem()
+	f, at := s.fault, s.pos
 	s.pos, s.fault = len(s.buf), sound
-	s.addBad(from, p)
+	s.breaks(from, f, at)
+}
+
+// breaks adds a broken item for a fault at a byte of it.
+func (s *splitter) breaks(from int, f fault, at int) {
+	s.addBad(from, at, f.reason(), f.String())
+	if s.broken == nil {
+		s.broken = s.items[len(s.items)-1].Problem
+	}
 }
 
 // one reads the element that begins here, unless it faults.
 func (s *splitter) one() {
 	from := s.pos
-	if from < len(s.buf) && s.buf[from] != '{' {
-		s.value(0)
-		if s.fault == sound {
-			s.addBad(from, &Problem{ReasonNotEvent, s.where() + " is not an object: an event is"})
+	if from == len(s.buf) || s.buf[from] != '{' {
+		if s.value(0); s.fault == sound {
+			s.addBad(from, from, ReasonNotEvent, "an event is an object")
 		}
 		return
 	}
 	var f fields
-	f.read(&s.scanner)
-	if s.fault != sound {
+	if f.read(&s.scanner); s.fault != sound {
 		return
 	}
 	raw := span{from, s.pos}
-	env, p := f.envelope(&s.scanner, raw)
-	if p != nil {
-		p.Detail = s.where() + " " + p.Detail
-		s.addBad(from, p)
+	env, reason, what := f.envelope(&s.scanner, raw)
+	if reason != "" {
+		s.addBad(from, from, reason, what)
 		return
 	}
 	s.count++
 	s.good++
-	s.items = append(s.items, Item{Envelope: env, Raw: s.bytes(raw)})
+	s.add(Item{Envelope: env, Raw: s.bytes(raw)})
 }
 
-func (s *splitter) where() string { return fmt.Sprintf("event %d of the body", s.count+1) }
-
-// problem turns the scanner's fault into words, and remembers the first.
-func (s *splitter) problem() *Problem {
-	p := &Problem{s.fault.reason(), fmt.Sprintf("%s: %s at byte %d", s.where(), s.fault, s.pos)}
-	if s.broken == nil {
-		s.broken = p
+// add appends an item. The room it makes is what the rest of the body needs if
+// it goes on as it began, so that few batches are copied twice.
+func (s *splitter) add(item Item) {
+	if n := len(s.items); n == cap(s.items) {
+		rest := n * (len(s.buf) - s.pos) / max(s.pos, 1)
+		s.items = slices.Grow(s.items, rest+rest/8+4)
 	}
-	return p
+	s.items = append(s.items, item)
 }
 
 // addBad adds what stands between from and the scanner's position as a broken
 // item, or lengthens the broken item before it when there are many.
-func (s *splitter) addBad(from int, p *Problem) {
+func (s *splitter) addBad(from, at int, reason, what string) {
 	s.count++
 	s.bad++
 	last := len(s.items) - 1
@@ -201,7 +207,18 @@ func (s *splitter) addBad(from int, p *Problem) {
 		return
 	}
 	s.lastBad = from
-	s.items = append(s.items, Item{Raw: s.bytes(span{from, s.pos}), Problem: p})
+	s.add(Item{Raw: s.bytes(span{from, s.pos}), Problem: s.why(at, reason, what)})
+}
+
+// why is the problem of a broken item. After the first hundred all share one.
+func (s *splitter) why(at int, reason, what string) *Problem {
+	if s.bad <= maxBadItems {
+		return &Problem{reason, fmt.Sprintf("event %d of the body, at byte %d: %s", s.count, at, what)}
+	}
+	if s.many == nil {
+		s.many = &Problem{reason, fmt.Sprintf("more than %d elements of the body are broken: the items before this one say how", maxBadItems)}
+	}
+	return s.many
 }
 
 // clip shortens s to at most n bytes without cutting a character.

@@ -55,13 +55,14 @@ func pick(key, name string, slot *span) *span {
 	return nil
 }
 
-// envelope makes the canonical event of an element whose whole text is raw.
-func (f *fields) envelope(s *scanner, raw span) (Envelope, *Problem) {
+// envelope makes the canonical event of an element whose whole text is raw. A
+// reason, with a sentence, says why it can't.
+func (f *fields) envelope(s *scanner, raw span) (e Envelope, reason, what string) {
 	typ := cmp.Or(f.typ, f.eventType)
 	if f.schema != (span{}) && typ == (span{}) {
 		return alertEnvelope(s, f, raw)
 	}
-	e := Envelope{
+	e = Envelope{
 		ID:      s.optional(f.id),
 		Source:  s.optional(cmp.Or(f.source, f.topic)),
 		Type:    s.optional(typ),
@@ -74,7 +75,8 @@ func (f *fields) envelope(s *scanner, raw span) (Envelope, *Problem) {
 	case f.base64 != (span{}):
 		e.Data = decodeBase64(s.optional(f.base64))
 	}
-	return e, incomplete(&e)
+	reason, what = incomplete(&e)
+	return e, reason, what
 }
 
 // optional is the text of a member that may be missing.
@@ -86,18 +88,18 @@ func (s *scanner) optional(v span) string {
 }
 
 // incomplete names the first attribute without which an event has no identity.
-func incomplete(e *Envelope) *Problem {
+func incomplete(e *Envelope) (reason, what string) {
 	switch {
 	case e.ID == "" && e.Type == "" && e.Source == "":
-		return &Problem{ReasonNotEvent, "is an object without id, type and source: no schema of Event Grid, CloudEvents or Azure Monitor"}
+		return ReasonNotEvent, "an object without id, type and source is no event of the Event Grid schema, CloudEvents or Azure Monitor"
 	case e.ID == "":
-		return &Problem{ReasonMissingID, "has no id"}
+		return ReasonMissingID, "the event has no id"
 	case e.Type == "":
-		return &Problem{ReasonMissingType, "has neither type (CloudEvents) nor eventType (Event Grid schema)"}
+		return ReasonMissingType, "the event has neither type (CloudEvents) nor eventType (Event Grid schema)"
 	case e.Source == "":
-		return &Problem{ReasonMissingSource, "has neither source (CloudEvents) nor topic (Event Grid schema)"}
+		return ReasonMissingSource, "the event has neither source (CloudEvents) nor topic (Event Grid schema)"
 	}
-	return nil
+	return "", ""
 }
 
 // decodeBase64 is the payload of data_base64: JSON where it is JSON. Text that
