@@ -70,6 +70,9 @@ type Action struct {
 	// passes on to its target.
 	Inputs map[string]any `json:"inputs,omitempty"`
 
+	// Occurred is when it happened, by the event's own clock.
+	Occurred time.Time `json:"occurred"`
+
 	State    State     `json:"state"`
 	Created  time.Time `json:"created"`
 	Updated  time.Time `json:"updated"`

@@ -34,6 +34,8 @@ const (
 	ReasonObserve        = "observe_mode"
 	ReasonFenced         = "fenced"
 	ReasonAllHeld        = "all_held"
+	// ReasonLate is for a window older than one that was acted on already.
+	ReasonLate = "late_window"
 )
 
 // Decision is one policy's verdict on one event (and one signal, where an
@@ -94,6 +96,9 @@ type Window struct {
 	// Decided is set once actions were planned for this window, so that a
 	// second event about it plans none.
 	Decided bool `json:"decided,omitempty"`
+	// Observed is Decided for a policy in observe mode: it would have acted.
+	// Enforcing policies don't look at it.
+	Observed bool `json:"observed,omitempty"`
 }
 
 // Firing is one planned action, for cooldowns, caps and in-flight checks.
@@ -105,6 +110,10 @@ type Firing struct {
 	// Ended is set when the action came to an end; an unended retrain is in
 	// flight until its time-out.
 	Ended bool `json:"ended,omitempty"`
+	// Simulated is set on what observe mode would have done. It makes observe
+	// mode show cooldowns and caps as they would be; enforcing policies don't
+	// look at it.
+	Simulated bool `json:"simulated,omitempty"`
 }
 
 // View is what a decision sees besides the event: what the lineage knows.

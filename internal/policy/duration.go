@@ -34,7 +34,16 @@ func ParseDuration(s string) (Duration, error) {
 }
 
 // String writes the duration so that ParseDuration reads it.
-func (d Duration) String() string { return time.Duration(d).String() }
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
 
 // MarshalJSON writes the String form.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
@@ -46,6 +55,16 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	v, err := ParseDuration(s)
+	if err != nil {
+		return err
+	}
+	*d = v
+	return nil
+}
+
+// UnmarshalText reads the String form; it is how a policy file is read.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := ParseDuration(string(b))
 	if err != nil {
 		return err
 	}

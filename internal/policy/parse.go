@@ -1,0 +1,162 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/modelwarden/modelwarden/internal/policy/strictyaml"
+)
+
+// Parse reads one policy file. The error is a Problems with everything that
+// is wrong, each with its place. An empty text is a file without policies.
+func Parse(name string, text []byte) (*File, error) {
+	doc, err := strictyaml.Parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{}
+	problems := doc.Decode(f)
+	merged, err := Merge(Part{File: f, Doc: doc})
+	return merged, join(problems, err).Err()
+}
+
+// Part is one policy file, or the policy part of a larger one, decoded but
+// not yet checked. Doc finds places for problems; it may be nil.
+type Part struct {
+	File *File
+	Doc  *strictyaml.Document
+}
+
+// Merge checks the parts together and makes one file of them: a policy in
+// one may name a target of another. The error is a Problems.
+func Merge(parts ...Part) (*File, error) {
+	c := checker{targets: map[string]Target{}, seen: map[string]string{}}
+	out := &File{APIVersion: APIVersion, Mode: ModeEnforce}
+	for _, p := range parts {
+		maps.Copy(c.targets, p.File.Targets)
+	}
+	for _, p := range parts {
+		c.check(p)
+		out.add(p.File)
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return out, nil
+}
+
+// add takes over what another part says. A part in observe mode puts the
+// whole in observe mode: of two wishes the careful one holds.
+func (f *File) add(p *File) {
+	if p.Mode == ModeObserve {
+		f.Mode = ModeObserve
+	}
+	f.Policies = append(f.Policies, p.Policies...)
+	f.Freezes = append(f.Freezes, p.Freezes...)
+	f.Budgets = append(f.Budgets, p.Budgets...)
+	if len(p.Targets) > 0 && f.Targets == nil {
+		f.Targets = map[string]Target{}
+	}
+	maps.Copy(f.Targets, p.Targets)
+}
+
+// join puts problems of two passes over one document in the document's order
+// and drops what the second says of a place that the first already named.
+func join(first Problems, err error) Problems {
+	second, _ := err.(Problems)
+	out := slices.Clone(first)
+	for _, p := range second {
+		if !slices.ContainsFunc(first, func(q Problem) bool { return q.Line == p.Line && q.Column == p.Column }) {
+			out = append(out, p)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return out
+}
+
+// checker collects what is wrong with the meaning of policy files.
+type checker struct {
+	part     Part
+	targets  map[string]Target
+	seen     map[string]string // names taken, "policy churn-drift" → where
+	problems Problems
+}
+
+func (c *checker) fail(path, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	if c.part.Doc == nil {
+		c.problems = append(c.problems, Problem{Path: path, Message: message})
+		return
+	}
+	c.problems = append(c.problems, c.part.Doc.Problem(path, message))
+}
+
+// failIn places a problem inside a text value.
+func (c *checker) failIn(path string, line, column int, message string) {
+	if c.part.Doc == nil {
+		c.problems = append(c.problems, Problem{Path: path, Message: message})
+		return
+	}
+	c.problems = append(c.problems, c.part.Doc.ProblemIn(path, line, column, message))
+}
+
+// take claims a name for a kind of thing.
+func (c *checker) take(path, kind, name string) {
+	where := path
+	if c.part.Doc != nil {
+		where = c.part.Doc.Name() + ": " + path
+	}
+	if first, taken := c.seen[kind+" "+name]; taken {
+		c.fail(path, "%s %q exists already (%s): names are unique", kind, clip(name, 64), first)
+		return
+	}
+	c.seen[kind+" "+name] = where
+}
+
+// check looks at one part.
+func (c *checker) check(p Part) {
+	c.part = p
+	if v := p.File.APIVersion; v != "" && v != APIVersion {
+		c.fail("apiVersion", "is %q: this program reads %s", clip(v, 40), APIVersion)
+	}
+	c.mode("mode", p.File.Mode)
+	for i := range p.File.Policies {
+		c.policy(fmt.Sprintf("policies[%d]", i), &p.File.Policies[i])
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.File.Targets)) {
+		c.target(strictyaml.Join("targets", name), name, p.File.Targets[name])
+	}
+	for i, f := range p.File.Freezes {
+		c.freeze(fmt.Sprintf("freezes[%d]", i), f)
+	}
+	for i, b := range p.File.Budgets {
+		c.budget(fmt.Sprintf("budgets[%d]", i), b)
+	}
+}
+
+func (c *checker) mode(path string, m Mode) {
+	if m != "" && m != ModeEnforce && m != ModeObserve {
+		c.fail(path, "is %q: write enforce or observe", clip(string(m), 40))
+	}
+}
+
+// clip bounds a text that came from outside before it is repeated.
+func clip(s string, n int) string {
+	clean := []rune{}
+	for _, r := range s {
+		if len(clean) == n {
+			return string(clean) + "…"
+		}
+		if r < ' ' || r == 0x7f {
+			r = ' '
+		}
+		clean = append(clean, r)
+	}
+	return string(clean)
+}

@@ -1,0 +1,140 @@
+package policy
+
+// Desk is the built-in inbox: the target of a review that names none. It
+// exists without an entry in `targets`.
+const Desk = "desk"
+
+// TargetKind names what a target is.
+type TargetKind string
+
+// Kinds of target.
+const (
+	WebhookKind      TargetKind = "webhook"
+	ReviewKind       TargetKind = "review"
+	LogKind          TargetKind = "log"
+	SandboxKind      TargetKind = "sandbox"
+	AzureMLKind      TargetKind = "azureml"
+	AlertmanagerKind TargetKind = "alertmanager"
+)
+
+// Target is a named place that actions go to: exactly one of its fields is
+// set. Secrets are never in it, only where they are.
+type Target struct {
+	Webhook      *WebhookTarget      `yaml:"webhook,omitempty" json:"webhook,omitempty"`
+	Review       *ReviewTarget       `yaml:"review,omitempty" json:"review,omitempty"`
+	Log          *LogTarget          `yaml:"log,omitempty" json:"log,omitempty"`
+	Sandbox      *SandboxTarget      `yaml:"sandbox,omitempty" json:"sandbox,omitempty"`
+	AzureML      *AzureMLTarget      `yaml:"azureml,omitempty" json:"azureml,omitempty"`
+	Alertmanager *AlertmanagerTarget `yaml:"alertmanager,omitempty" json:"alertmanager,omitempty"`
+}
+
+// WebhookTarget is an HTTP endpoint that receives signed requests.
+type WebhookTarget struct {
+	// URL is http or https, without user and password.
+	URL string `yaml:"url" json:"url"`
+	// SecretEnv and SecretFile name where the signing secret is: an
+	// environment variable, or a file. Defaults to unsigned.
+	SecretEnv  string `yaml:"secretEnv,omitempty" json:"secretEnv,omitempty"`
+	SecretFile string `yaml:"secretFile,omitempty" json:"secretFile,omitempty"`
+	// PreviousSecretEnv names the secret before a rotation; requests carry a
+	// signature of each while it is set.
+	PreviousSecretEnv string `yaml:"previousSecretEnv,omitempty" json:"previousSecretEnv,omitempty"`
+	// Headers are sent along. They are not a place for credentials.
+	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
+	// Timeout is for one attempt. Defaults to the effector's own.
+	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	// MaxAttempts is after how many attempts an action has failed. Defaults
+	// to the service's own.
+	MaxAttempts int `yaml:"maxAttempts,omitempty" json:"maxAttempts,omitempty"`
+	// AllowPrivate lists hosts that may be dialled although their address is
+	// private or link-local. Defaults to none.
+	AllowPrivate []string `yaml:"allowPrivate,omitempty" json:"allowPrivate,omitempty"`
+	// Types are the action types that the endpoint understands. Defaults to
+	// all.
+	Types []ActionType `yaml:"types,omitempty" json:"types,omitempty"`
+}
+
+// ReviewTarget is the built-in inbox.
+type ReviewTarget struct{}
+
+// LogTarget writes the action to the service's log.
+type LogTarget struct{}
+
+// SandboxTarget starts a training in the simulated workspace.
+type SandboxTarget struct {
+	// URL is the simulated workspace's. Defaults to the one that the service
+	// runs itself.
+	URL        string         `yaml:"url,omitempty" json:"url,omitempty"`
+	Component  string         `yaml:"component,omitempty" json:"component,omitempty"`
+	Experiment string         `yaml:"experiment,omitempty" json:"experiment,omitempty"`
+	Inputs     map[string]any `yaml:"inputs,omitempty" json:"inputs,omitempty"`
+	// Timeout is for one attempt to start. Defaults to the effector's own.
+	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+}
+
+// AzureMLTarget starts a pipeline job in an Azure ML workspace.
+type AzureMLTarget struct {
+	// Workspace is an alias. Defaults to the workspace of the event.
+	Workspace string `yaml:"workspace,omitempty" json:"workspace,omitempty"`
+	// Component is "azureml:<name>:<version>".
+	Component  string `yaml:"component" json:"component"`
+	Experiment string `yaml:"experiment,omitempty" json:"experiment,omitempty"`
+	// Inputs are the component's: text, numbers, truth values, and
+	// "azureml:<data>:<version>" for data assets.
+	Inputs map[string]any `yaml:"inputs,omitempty" json:"inputs,omitempty"`
+}
+
+// AlertmanagerTarget is a Prometheus Alertmanager.
+type AlertmanagerTarget struct {
+	// URL is http or https, without user and password.
+	URL string `yaml:"url" json:"url"`
+}
+
+// Kind is what the target is; "" when it does not say, or says two things.
+func (t Target) Kind() TargetKind {
+	kinds := t.kinds()
+	if len(kinds) != 1 {
+		return ""
+	}
+	return kinds[0]
+}
+
+func (t Target) kinds() []TargetKind {
+	var out []TargetKind
+	for _, k := range []struct {
+		kind TargetKind
+		set  bool
+	}{
+		{WebhookKind, t.Webhook != nil}, {ReviewKind, t.Review != nil}, {LogKind, t.Log != nil},
+		{SandboxKind, t.Sandbox != nil}, {AzureMLKind, t.AzureML != nil}, {AlertmanagerKind, t.Alertmanager != nil},
+	} {
+		if k.set {
+			out = append(out, k.kind)
+		}
+	}
+	return out
+}
+
+// Accepts reports whether a target of this kind can perform the action type.
+func (k TargetKind) Accepts(t ActionType) bool {
+	switch k {
+	case WebhookKind, LogKind:
+		return true
+	case ReviewKind:
+		return t == Review
+	case AlertmanagerKind:
+		return t == Review || t == Notify
+	case SandboxKind, AzureMLKind:
+		return t == Retrain || t == Rollback
+	}
+	return false
+}
+
+// Target finds a target by name; desk is there without an entry.
+func (f *File) Target(name string) (Target, bool) {
+	t, ok := f.Targets[name]
+	if !ok && name == Desk {
+		return Target{Review: &ReviewTarget{}}, true
+	}
+	return t, ok
+}
