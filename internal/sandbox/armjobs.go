@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -23,7 +24,13 @@ type jobBody struct {
 	} `json:"properties"`
 }
 
+// jobNames are those that Azure Machine Learning accepts.
+var jobNames = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$`)
+
 func (b jobBody) spec(name string) (JobSpec, error) {
+	if !jobNames.MatchString(name) {
+		return JobSpec{}, fmt.Errorf("job name %q: want up to 255 letters, digits, - and _, the first of them a letter or digit", name)
+	}
 	p := b.Properties
 	if p == nil || p.JobType == "" {
 		return JobSpec{}, fmt.Errorf("job %q: properties.jobType is required", name)
@@ -112,19 +119,35 @@ func (w *Workspace) jobResource(j *job) object {
 		jobType = "Pipeline"
 	}
 	inputs := object{}
-	for name, ref := range j.spec.Inputs {
-		inputs[name] = object{"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": ref}
+	for name, value := range j.spec.Inputs {
+		inputs[name] = inputObject(value)
 	}
 	p := object{
 		"jobType": jobType, "displayName": j.name, "experimentName": j.experiment, "status": string(j.status),
 		"tags": j.tags, "properties": j.properties, "inputs": inputs, "outputs": object{}, "isArchived": false,
 		"services": object{
 			"Tracking": object{"jobServiceType": "Tracking", "endpoint": "azureml:/" + w.ID()},
-			"Studio":   object{"jobServiceType": "Studio", "endpoint": "https://ml.azure.com/runs/" + j.name + "?wsid=" + w.ID()},
+			"Studio":   object{"jobServiceType": "Studio", "endpoint": w.studioURL(j)},
 		},
 	}
 	if j.spec.Component != "" {
 		p["componentId"] = j.spec.Component
 	}
 	return w.resource("/jobs/"+j.name, "jobs", j.created, p)
+}
+
+// inputObject renders an input: a reference, else a literal.
+func inputObject(value string) object {
+	if strings.HasPrefix(value, "azureml:") || strings.Contains(value, "://") {
+		return object{"jobInputType": "uri_folder", "mode": "ReadOnlyMount", "uri": value}
+	}
+	return object{"jobInputType": "literal", "value": value}
+}
+
+// studioURL is the page about a job.
+func (w *Workspace) studioURL(j *job) string {
+	if w.opts.PublicURL == "" {
+		return "https://ml.azure.com/runs/" + j.name + "?wsid=" + w.ID()
+	}
+	return w.opts.PublicURL + w.ID() + "/jobs/" + j.name + "?api-version=2024-10-01"
 }

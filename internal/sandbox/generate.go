@@ -150,7 +150,7 @@ func newGenerator(o GenOptions) *generator {
 func (g *generator) next() Generated {
 	m := &g.models[g.rng.IntN(len(g.models))]
 	kind := g.deck[g.rng.IntN(len(g.deck))]
-	g.now = g.now.Add(time.Duration(1+g.rng.Int64N(2*int64(g.opts.Interval)/100)) * 100)
+	g.now = g.now.Add(time.Duration(1+g.rng.Int64N(max(1, 2*int64(g.opts.Interval)/100))) * 100)
 	g.made++
 	switch m.possible(kind) {
 	case genStatus:

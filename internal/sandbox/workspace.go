@@ -67,6 +67,10 @@ type Options struct {
 	// SilentFailures keeps failed and cancelled jobs from emitting any event,
 	// as Azure ML does for most kinds of operation.
 	SilentFailures bool
+	// PublicURL is where Handler can be reached from outside. With it, the
+	// Studio link of a job leads to the job's own resource there; without,
+	// to Azure's studio, as a real one does.
+	PublicURL string
 	// Token, if not empty, is the bearer token that Handler demands.
 	Token string
 	// PageSize is the length of a page in ARM and MLflow listings. Defaults
@@ -149,6 +153,7 @@ func New(o Options) *Workspace {
 }
 
 func (o Options) withDefaults() Options {
+	o.PublicURL = strings.TrimSuffix(o.PublicURL, "/")
 	o.SubscriptionID = orElse(o.SubscriptionID, "5f0c1e2a-7b3d-4c55-9a10-3d2f6b8c9e01")
 	o.ResourceGroup = orElse(o.ResourceGroup, "rg-sandbox")
 	o.Name = orElse(o.Name, "contoso-ml")
