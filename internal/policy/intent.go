@@ -35,8 +35,8 @@ func (d *decider) intent(r *rule, s *step, o *occasion, w sustained, key string,
 	return a
 }
 
-// CauseOf names what is wrong behind an event whatever the policy: reviews of
-// one cause are one review, and the event that ends a cause names it too. A
+// CauseOf names what is wrong behind an event, whatever the policy: reviews
+// of one cause are one review, and the event that ends a cause names it too. A
 // monitor's breach and its passing have the monitor as cause, an alert's
 // firing and resolution its rule. It is "" for other events, whose cause is
 // what a policy finds wrong with them.
@@ -47,14 +47,13 @@ func CauseOf(ev *event.Event) string {
 	case ev.Alert != nil:
 		return "alert:" + string(lineage.NewID(lineage.Monitor, ev.Workspace.Alias, ev.Alert.Rule))
 	case ev.Kind == event.SubscriptionDeleted:
-		return "subscription:" + ev.Source + "/" + ev.Subject
+		return "subscription:" + lineage.Home(ev)
 	}
 	return ""
 }
 
-// cause is the cause of what a policy finds wrong: that of the event, else
-// the policy with the experiment or asset that it is about, so that run after
-// run of one experiment feeds one review.
+// cause is the event's cause, else the policy with the experiment or asset it
+// is about: run after run of one experiment feeds one review.
 func (d *decider) cause(policy string) string {
 	if c := CauseOf(d.event); c != "" {
 		return c
