@@ -64,7 +64,7 @@ var migrations = []string{
 // prepare makes a fresh or existing file ready for this version: checks whose
 // it is, how old, whether it is whole, and migrates.
 func prepare(c *conn, path string) error {
-	if err := c.each("PRAGMA page_size=4096", "PRAGMA journal_mode=wal", "PRAGMA synchronous=full"); err != nil {
+	if err := c.each("PRAGMA page_size=4096", "PRAGMA journal_mode=wal", "PRAGMA synchronous=full", "PRAGMA wal_autocheckpoint=8192"); err != nil {
 		return explain(path, err)
 	}
 	version, err := identify(c, path)

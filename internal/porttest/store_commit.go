@@ -1,0 +1,393 @@
+package porttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
+)
+
+func lawWritten(l *storeLaw) {
+	expires := time.Now().Add(24 * time.Hour).Truncate(time.Second)
+	want := lineage.Record{ID: "a", Sort: "2026-01-02", Body: []byte(`{"x":1}`), Expires: expires}
+	v := l.commit(lineage.Change{Op: lineage.Create, Record: want})
+	got := l.get("a")
+	if got.Partition != "p" || got.ID != "a" || got.Sort != want.Sort || !bytes.Equal(got.Body, want.Body) {
+		l.Errorf("got %+v", got)
+	}
+	if got.Version != v[0] || got.Version == "" {
+		l.Errorf("version %q, commit said %q", got.Version, v[0])
+	}
+	if d := got.Expires.Sub(expires); d < 0 || d > 2*time.Second {
+		l.Errorf("expires %v, want %v", got.Expires, expires)
+	}
+}
+
+func lawAbsent(l *storeLaw) {
+	l.commit(create("b", "B"))
+	rs, err := l.Store().Get(l.ctx, "p", "a", "b", "c", "b")
+	l.must(err)
+	if len(rs) != 4 || rs[0].Version != "" || rs[2].Version != "" || rs[1].ID != "b" || rs[3].Version != rs[1].Version || rs[1].Version == "" {
+		l.Errorf("got %+v", rs)
+	}
+	if rs, err := l.Store().Get(l.ctx, "p"); err != nil || len(rs) != 0 {
+		l.Errorf("get of nothing: %v, %v", rs, err)
+	}
+}
+
+func lawBodies(l *storeLaw) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	for i, body := range [][]byte{every, {}, {0}, []byte("\xff\xfe"), []byte(`"`), bytes.Repeat([]byte{0x80}, 100_000)} {
+		id := fmt.Sprint(i)
+		l.commit(lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: id, Body: body}})
+		l.holds(id, body)
+	}
+}
+
+// names are record ids that backends like to trip over.
+var names = []string{
+	"a", "A", "é", "e\u0301", "ﬃ", "日本語", "🦆", " ", "a b", "a/b", `a\b`, "a?b#c", "%2F", "../x", "'; DROP TABLE records; --",
+	"\x00", "a\x00b", "a\x00", "\n", "\u2028", "*", "_", "%", strings.Repeat("é", 450),
+}
+
+func lawNames(l *storeLaw) {
+	for _, id := range names {
+		l.commit(create(id, "body of "+id))
+	}
+	for _, id := range names {
+		l.holds(id, []byte("body of "+id))
+		r := l.get(id)
+		v := l.commit(change(lineage.Replace, id, "new", r.Version))
+		l.commit(change(lineage.Delete, id, "", v[0]))
+		l.holds(id, nil)
+	}
+}
+
+func lawRetainsNothing(l *storeLaw) {
+	body := []byte("before")
+	l.commit(lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: "a", Body: body}})
+	copy(body, "XXXXXX")
+	r := l.get("a")
+	copy(r.Body, "YYYYYY")
+	l.holds("a", []byte("before"))
+}
+
+func lawCreate(l *storeLaw) {
+	l.commit(create("a", "first"))
+	l.refused(lineage.ErrExists, create("a", "second"))
+	l.holds("a", []byte("first"))
+	l.commit(remove("a"))
+	l.commit(create("a", "third"))
+	l.holds("a", []byte("third"))
+}
+
+func lawReplace(l *storeLaw) {
+	v1 := l.commit(create("a", "1"))[0]
+	v2 := l.commit(change(lineage.Replace, "a", "2", v1))[0]
+	for _, version := range []string{v1, "", "nonsense", v2 + "0", " " + v2} {
+		l.refused(lineage.ErrConflict, change(lineage.Replace, "a", "3", version))
+	}
+	l.holds("a", []byte("2"))
+}
+
+func lawReplaceAbsent(l *storeLaw) {
+	v := l.commit(create("other", "1"))[0]
+	for _, version := range []string{"", v, "0"} {
+		l.refused(lineage.ErrConflict, change(lineage.Replace, "a", "1", version))
+	}
+	l.holds("a", nil)
+}
+
+func lawUpsert(l *storeLaw) {
+	l.commit(upsert("a", "1"))
+	l.commit(change(lineage.Upsert, "a", "2", "whatever"))
+	l.holds("a", []byte("2"))
+}
+
+func lawDelete(l *storeLaw) {
+	v1 := l.commit(create("a", "1"))[0]
+	v2 := l.commit(upsert("a", "2"))[0]
+	l.refused(lineage.ErrConflict, change(lineage.Delete, "a", "", v1))
+	l.holds("a", []byte("2"))
+	if v := l.commit(change(lineage.Delete, "a", "", v2)); v[0] != "" {
+		l.Errorf("a delete has the version %q", v[0])
+	}
+	l.holds("a", nil)
+	l.refused(lineage.ErrConflict, change(lineage.Delete, "a", "", v2))
+}
+
+func lawDeleteAny(l *storeLaw) {
+	l.commit(remove("a"))
+	l.commit(create("a", "1"))
+	l.commit(remove("a"))
+	l.holds("a", nil)
+}
+
+func lawVersions(l *storeLaw) {
+	seen := map[string]bool{}
+	for range 20 {
+		for _, c := range []lineage.Change{create("a", "1"), upsert("a", "1"), remove("a")} {
+			v := l.commit(c)[0]
+			if seen[v] {
+				l.Fatalf("version %q came twice", v)
+			}
+			seen[v] = v != ""
+		}
+	}
+}
+
+func lawVersionsReopen(l *storeLaw) {
+	seen := map[string]bool{}
+	for range 4 {
+		v := l.commit(create("a", "1"))[0]
+		if seen[v] {
+			l.Fatalf("version %q came twice", v)
+		}
+		seen[v] = true
+		l.commit(remove("a"))
+		l.Reopen(l.T)
+	}
+}
+
+// lawAtomic lets one change of a commit fail, at each place.
+func lawAtomic(l *storeLaw) {
+	const count = 5
+	l.commit(create("there", "old"), upsert("kept", "old"))
+	for bad := range count {
+		var changes []lineage.Change
+		for i := range count {
+			changes = append(changes, create(fmt.Sprint("new", i), "x"))
+		}
+		changes = append(changes, upsert("kept", "new"), create("there", "new"))
+		changes[bad], changes[len(changes)-1] = changes[len(changes)-1], changes[bad]
+		l.refused(lineage.ErrExists, changes...)
+		for i := range count {
+			l.holds(fmt.Sprint("new", i), nil)
+		}
+		l.holds("kept", []byte("old"))
+	}
+}
+
+func lawChangeError(l *storeLaw) {
+	l.commit(create("there", "1"))
+	for _, bad := range []struct {
+		change lineage.Change
+		want   error
+	}{
+		{create("there", "2"), lineage.ErrExists},
+		{change(lineage.Replace, "there", "2", "no"), lineage.ErrConflict},
+		{change(lineage.Delete, "there", "", "no"), lineage.ErrConflict},
+		{lineage.Change{Op: lineage.Upsert, Record: lineage.Record{ID: "there", Body: make([]byte, 1536<<10+1)}}, lineage.ErrTooLarge},
+	} {
+		_, err := l.Store().Commit(l.ctx, "p", []lineage.Change{create("a", "1"), bad.change, create("b", "1")})
+		var ce *lineage.ChangeError
+		if !errors.As(err, &ce) || ce.Index != 1 || ce.ID != "there" || !errors.Is(err, bad.want) {
+			l.Errorf("got %v, want number 1, there: %v", err, bad.want)
+		}
+	}
+}
+
+func lawPartitions(l *storeLaw) {
+	for _, p := range []string{"p", "P", "p/", "q", "pq"} {
+		_, err := l.Store().Commit(l.ctx, p, []lineage.Change{create("a", p)})
+		l.must(err)
+	}
+	for _, p := range []string{"p", "P", "p/", "q", "pq"} {
+		rs, err := l.Store().Get(l.ctx, p, "a")
+		l.must(err)
+		page, err := l.Store().List(l.ctx, lineage.Query{Partition: p})
+		l.must(err)
+		if string(rs[0].Body) != p || len(page.Records) != 1 || string(page.Records[0].Body) != p {
+			l.Errorf("partition %s has %q, lists %+v", p, rs[0].Body, page.Records)
+		}
+	}
+}
+
+func lawOneCreator(l *storeLaw) {
+	for round := range 10 {
+		if won := l.race(func(int) lineage.Change { return create(fmt.Sprint(round), "x") }, lineage.ErrExists); won != 1 {
+			l.Fatalf("%d creators won", won)
+		}
+	}
+}
+
+func lawOneSwapper(l *storeLaw) {
+	v := l.commit(create("a", "0"))[0]
+	for range 10 {
+		won := l.race(func(i int) lineage.Change { return change(lineage.Replace, "a", fmt.Sprint(i), v) }, lineage.ErrConflict)
+		if won != 1 {
+			l.Fatalf("%d swappers won", won)
+		}
+		v = l.get("a").Version
+	}
+}
+
+// race lets several callers commit at once and counts the winners.
+func (l *storeLaw) race(c func(i int) lineage.Change, loss error) int {
+	results := make(chan error, 16)
+	for i := range cap(results) {
+		go func() {
+			_, err := l.Store().Commit(l.ctx, "p", []lineage.Change{c(i)})
+			results <- err
+		}()
+	}
+	won := 0
+	for range cap(results) {
+		err := <-results
+		if err == nil {
+			won++
+		} else if !errors.Is(err, loss) {
+			l.Error(err)
+		}
+	}
+	return won
+}
+
+// lawNoHalf reads two records that are always written together.
+func lawNoHalf(l *storeLaw) {
+	l.commit(create("a", "0"), create("b", "0"))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 3 {
+		wg.Go(func() { l.readPairs(stop) })
+	}
+	for i := range 100 {
+		l.commit(upsert("a", fmt.Sprint(i)), upsert("b", fmt.Sprint(i)))
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func (l *storeLaw) readPairs(stop chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		rs, err := l.Store().Get(l.ctx, "p", "a", "b")
+		if err != nil || string(rs[0].Body) != string(rs[1].Body) {
+			l.Errorf("read %v, %v", rs, err)
+			return
+		}
+	}
+}
+
+func lawStoreReopen(l *storeLaw) {
+	v := l.commit(create("a", "1"), create("b", "2"))
+	l.commit(remove("b"))
+	l.Reopen(l.T)
+	l.holds("a", []byte("1"))
+	l.holds("b", nil)
+	l.commit(change(lineage.Replace, "a", "2", v[0]))
+}
+
+func lawCommitLimits(l *storeLaw) {
+	var changes []lineage.Change
+	for i := range 100 {
+		changes = append(changes, create(fmt.Sprintf("%0900d", i), strings.Repeat("x", 15<<10)))
+	}
+	l.commit(changes...)
+	partition := strings.Repeat("p", 1000)
+	_, err := l.Store().Commit(l.ctx, partition, []lineage.Change{
+		{Op: lineage.Create, Record: lineage.Record{ID: "a", Sort: strings.Repeat("s", 200), Body: make([]byte, 1536<<10)}},
+	})
+	l.must(err)
+	rs, err := l.Store().Get(l.ctx, partition, "a")
+	l.must(err)
+	if len(rs[0].Body) != 1536<<10 {
+		l.Errorf("a body of %d bytes came back", len(rs[0].Body))
+	}
+}
+
+func lawCommitTooLarge(l *storeLaw) {
+	var many, heavy []lineage.Change
+	for i := range 101 {
+		many = append(many, create(fmt.Sprint(i), "x"))
+	}
+	for i := range 4 {
+		heavy = append(heavy, create(fmt.Sprint(i), strings.Repeat("x", 600<<10)))
+	}
+	l.refused(lineage.ErrTooLarge, many...)
+	l.refused(lineage.ErrTooLarge, heavy...)
+	l.refused(lineage.ErrTooLarge, create(strings.Repeat("i", 901), "x"))
+	l.refused(lineage.ErrTooLarge, lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: "a", Sort: strings.Repeat("s", 201)}})
+	for what, changes := range map[string][]lineage.Change{
+		"an empty id":          {create("", "x")},
+		"an id not UTF-8":      {create("\xff", "x")},
+		"one record twice":     {create("a", "x"), upsert("a", "y")},
+		"an unknown operation": {{Op: 99, Record: lineage.Record{ID: "a"}}},
+	} {
+		if _, err := l.Store().Commit(l.ctx, "p", changes); err == nil {
+			l.Errorf("%s was accepted", what)
+		}
+	}
+	if _, err := l.Store().Commit(l.ctx, "", []lineage.Change{create("a", "x")}); err == nil {
+		l.Error("an empty partition was accepted")
+	}
+	page, err := l.Store().List(l.ctx, lineage.Query{Partition: "p"})
+	if err != nil || len(page.Records) > 0 {
+		l.Errorf("written was %v, %v", page.Records, err)
+	}
+}
+
+func lawEmptyCommit(l *storeLaw) {
+	if v, err := l.Store().Commit(l.ctx, "p", nil); err != nil || len(v) != 0 {
+		l.Errorf("got %v, %v", v, err)
+	}
+}
+
+func expiring(id string, in time.Duration) lineage.Change {
+	return lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: id, Body: []byte("x"), Expires: time.Now().Add(in)}}
+}
+
+func lawExpired(l *storeLaw) {
+	l.commit(expiring("a", time.Minute), create("b", "stays"))
+	l.Advance(time.Hour)
+	// A store may forget late, but not so late that the name is lost.
+	l.commit(upsert("a", "again"))
+	l.holds("a", []byte("again"))
+	l.holds("b", []byte("stays"))
+	l.Advance(time.Hour)
+	l.holds("a", []byte("again"))
+}
+
+func lawNotExpired(l *storeLaw) {
+	l.commit(expiring("a", time.Hour))
+	l.Advance(59 * time.Minute)
+	l.holds("a", []byte("x"))
+}
+
+func lawStoreCancelled(l *storeLaw) {
+	ctx, cancel := context.WithCancel(l.ctx)
+	cancel()
+	_, commit := l.Store().Commit(ctx, "p", []lineage.Change{create("a", "1")})
+	_, get := l.Store().Get(ctx, "p", "a")
+	_, list := l.Store().List(ctx, lineage.Query{Partition: "p"})
+	for call, err := range map[string]error{"Commit": commit, "Get": get, "List": list} {
+		if !errors.Is(err, context.Canceled) {
+			l.Errorf("%s answers %v", call, err)
+		}
+	}
+}
+
+func lawStoreClosed(l *storeLaw) {
+	s := l.Store()
+	l.Close(l.T)
+	_, commit := s.Commit(l.ctx, "p", []lineage.Change{create("a", "1")})
+	_, get := s.Get(l.ctx, "p", "a")
+	_, list := s.List(l.ctx, lineage.Query{Partition: "p"})
+	for call, err := range map[string]error{"Commit": commit, "Get": get, "List": list} {
+		if !errors.Is(err, lineage.ErrClosed) {
+			l.Errorf("%s answers %v", call, err)
+		}
+	}
+}
