@@ -138,12 +138,15 @@ func (w *Workspace) writeList(rw http.ResponseWriter, r *http.Request, count int
 	writeAnswer(rw, http.StatusOK, list)
 }
 
-// absolute is the request's own address under another query.
+// absolute is the request's own address under another query. Clients refuse
+// to send a token from https to http, so the scheme is the request's.
 func (w *Workspace) absolute(r *http.Request, query url.Values) string {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
+	base := w.opts.PublicURL
+	if base == "" {
+		base = "http://" + r.Host
+		if r.TLS != nil {
+			base = "https://" + r.Host
+		}
 	}
-	u := url.URL{Scheme: scheme, Host: r.Host, Path: w.ID() + r.URL.Path, RawQuery: query.Encode()}
-	return u.String()
+	return base + w.ID() + r.URL.EscapedPath() + "?" + query.Encode()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -175,9 +176,12 @@ func TestListsLinkToTheirNextPage(t *testing.T) {
 					got = append(got, at(item, "name").(string))
 				}
 				link, _ := list["nextLink"].(string)
-				next = must[*url.URL](t)(url.Parse(link)).RequestURI()
-				if link == "" {
-					next = ""
+				if next = ""; link != "" {
+					u := must[*url.URL](t)(url.Parse(link))
+					next = u.RequestURI()
+					if u.Scheme != "http" || u.Host != "azure.test" {
+						t.Errorf("nextLink leads to %s", link)
+					}
 				}
 			}
 			equal(t, got, tt.want)
@@ -185,6 +189,21 @@ func TestListsLinkToTheirNextPage(t *testing.T) {
 	}
 	if status, _ := azure.do("GET", azure.base+"/jobs?api-version=1&$skip=junk", ""); status != http.StatusBadRequest {
 		t.Errorf("a made-up page token: got %d", status)
+	}
+}
+
+func TestLinksLeadToThePublicAddress(t *testing.T) {
+	for public, want := range map[string]string{"": "https://azure.test/subscriptions/", "http://127.0.0.1:9/": "http://127.0.0.1:9/subscriptions/"} {
+		w := sandbox.New(sandbox.Options{PageSize: 1, PublicURL: public})
+		must[string](t)(w.SubmitJob(sandbox.JobSpec{Name: "a"}))
+		must[string](t)(w.SubmitJob(sandbox.JobSpec{Name: "b"}))
+		rw := httptest.NewRecorder()
+		w.Handler().ServeHTTP(rw, httptest.NewRequest("GET", "https://azure.test"+w.ID()+"/jobs?api-version=1", nil))
+		got := rw.Body.String()
+		if !strings.Contains(got, `"nextLink":"`+want) || strings.Contains(got, "https://ml.azure.com/") != (public == "") {
+			t.Errorf("public address %q: got %s", public, got)
+		}
+		check(t, w.Close())
 	}
 }
 

@@ -84,8 +84,7 @@ func TestHandshakeIsRepeatedUntilAccepted(t *testing.T) {
 		s, refusals := &sink{}, 3
 		refuse := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if refusals--; refusals >= 0 {
-				rw.WriteHeader(http.StatusAccepted) // a code that does not count
-				return
+				rw.WriteHeader(http.StatusAccepted) // right body, wrong code
 			}
 			s.ServeHTTP(rw, r)
 		})
@@ -158,12 +157,8 @@ func TestBatches(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &sink{}
-				sub := tt.sub
-				sub.URL = "http://warden.test/events"
-				w := sandbox.New(sandbox.Options{HTTPClient: &http.Client{Transport: sandbox.InMemory{"warden.test": s}}})
-				defer func() { check(t, w.Close()) }()
-				check(t, w.Subscribe(sub))
-				emit(w, 7) // before Start, so that all of them wait
+				w := idle(t, s, tt.sub)
+				emit(w, 7)
 				check(t, w.Start())
 				flush(t, w)
 				var sizes []int
@@ -364,21 +359,19 @@ func TestShuffleStaysWithinItsWindow(t *testing.T) {
 
 func TestQueueLimitSendsTheRestToTheDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &sink{script: []int{500}}
-		w := start(t, s, sandbox.Options{}, sandbox.Subscription{QueueLimit: 3, DeadLetterLimit: 2})
-		synctest.Wait()
+		s := &sink{}
+		w := idle(t, s, sandbox.Subscription{QueueLimit: 3, DeadLetterLimit: 2})
 		emit(w, 8)
 		dead := w.DeadLetters()
-		if stats := w.Stats(); stats.Dead != 5 || len(dead) != 2 {
+		if stats := w.Stats(); stats.Dead != 5 || stats.Waiting != 3 || len(dead) != 2 {
 			t.Fatalf("got %+v and %d dead letters kept, want 5 dead, 2 kept", stats, len(dead))
 		}
 		if last := dead[1]; last.Reason != "overflow" || !strings.Contains(string(last.Event), `"d7"`) {
 			t.Errorf("the newest dead letter is %+v", last)
 		}
+		check(t, w.Start())
 		flush(t, w)
-		if got := len(s.events(t)); got != 3 {
-			t.Errorf("delivered %d, want 3", got)
-		}
+		equal(t, names(t, s), []string{"d0", "d1", "d2"})
 	})
 }
 

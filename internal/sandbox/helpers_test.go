@@ -124,6 +124,17 @@ func dataOf(e map[string]any) map[string]any {
 	return data
 }
 
+// idle makes a workspace with a subscription to s that is not started, so
+// that events wait until it is.
+func idle(t *testing.T, s *sink, sub sandbox.Subscription) *sandbox.Workspace {
+	t.Helper()
+	sub.URL = "http://warden.test/events"
+	w := sandbox.New(sandbox.Options{HTTPClient: &http.Client{Transport: sandbox.InMemory{"warden.test": s}}})
+	check(t, w.Subscribe(sub))
+	t.Cleanup(func() { check(t, w.Close()) })
+	return w
+}
+
 // start makes and starts a workspace with one subscription to s, to be used
 // within synctest. The epoch of synctest makes every time the same each run.
 func start(t *testing.T, s *sink, o sandbox.Options, sub sandbox.Subscription) *sandbox.Workspace {

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,9 @@ func (t InMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 	served := req.Clone(req.Context())
 	served.RequestURI = req.URL.RequestURI()
 	served.Host = req.URL.Host
+	if req.URL.Scheme == "https" {
+		served.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: req.URL.Hostname()}
+	}
 	if served.Body == nil {
 		served.Body = http.NoBody
 	}

@@ -67,9 +67,10 @@ type Options struct {
 	// SilentFailures keeps failed and cancelled jobs from emitting any event,
 	// as Azure ML does for most kinds of operation.
 	SilentFailures bool
-	// PublicURL is where Handler can be reached from outside. With it, the
-	// Studio link of a job leads to the job's own resource there; without,
-	// to Azure's studio, as a real one does.
+	// PublicURL is where Handler can be reached from outside. With it, links
+	// lead there, the Studio link of a job to the job's own resource;
+	// without, links to further pages lead where the request came in, and
+	// Studio links to Azure's studio, as real ones do.
 	PublicURL string
 	// Token, if not empty, is the bearer token that Handler demands.
 	Token string
