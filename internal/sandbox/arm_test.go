@@ -96,6 +96,12 @@ func TestARMRefusals(t *testing.T) {
 		{"no properties", "PUT", "/jobs/j", `{}`, 400, "UserError"},
 		{"no job type", "PUT", "/jobs/j", put(`{}`), 400, "UserError"},
 		{"bad name", "PUT", "/jobs/not.a.name", put(`{"jobType": "Pipeline"}`), 400, "UserError"},
+		{"too long a tag", "PUT", "/jobs/j", put(`{"jobType": "Pipeline", "tags": {"k": "` + strings.Repeat("é", 1001) + `"}}`), 400, "UserError"},
+		{"too many tags", "PUT", "/jobs/j", put(`{"jobType": "Pipeline", "tags": {` + many(51) + `}}`), 400, "UserError"},
+		{"too many inputs", "PUT", "/jobs/j", put(`{"jobType": "Pipeline", "inputs": {` + strings.ReplaceAll(many(101), `""`, "{}") + `}}`), 400, "UserError"},
+		{"too long an input", "PUT", "/jobs/j", put(`{"jobType": "Pipeline", "inputs": {"x": {"value": "` + strings.Repeat("x", 2049) + `"}}}`), 400, "UserError"},
+		{"too long an experiment", "PUT", "/jobs/j", put(`{"jobType": "Pipeline", "experimentName": "` + strings.Repeat("x", 2049) + `"}`), 400, "UserError"},
+		{"too much", "PUT", "/jobs/j", put(`{"jobType": "` + strings.Repeat("x", 1<<20) + `"}`), 400, "InvalidRequestContent"},
 		{"unknown input", "PUT", "/jobs/j", put(`{"jobType": "Pipeline", "inputs": {"training_data": {"uri": "azureml:nothing@latest"}}}`), 404, "ResourceNotFound"},
 		{"cancel what has ended", "POST", "/jobs/first/cancel", "", 409, "Conflict"},
 		{"cancel nobody", "POST", "/jobs/nobody/cancel", "", 404, "ResourceNotFound"},
@@ -113,6 +119,15 @@ func TestARMRefusals(t *testing.T) {
 			})
 		})
 	}
+}
+
+// many writes n members of a JSON object, with empty strings as values.
+func many(n int) string {
+	var members []string
+	for i := range n {
+		members = append(members, fmt.Sprintf(`"k%d": ""`, i))
+	}
+	return strings.Join(members, ", ")
 }
 
 func TestARMDemandsAPIVersionTokenAndItsOwnWorkspace(t *testing.T) {

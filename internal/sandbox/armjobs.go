@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"strings"
 )
 
@@ -24,13 +23,7 @@ type jobBody struct {
 	} `json:"properties"`
 }
 
-// jobNames are those that Azure Machine Learning accepts.
-var jobNames = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$`)
-
 func (b jobBody) spec(name string) (JobSpec, error) {
-	if !jobNames.MatchString(name) {
-		return JobSpec{}, fmt.Errorf("job name %q: want up to 255 letters, digits, - and _, the first of them a letter or digit", name)
-	}
 	p := b.Properties
 	if p == nil || p.JobType == "" {
 		return JobSpec{}, fmt.Errorf("job %q: properties.jobType is required", name)
@@ -62,13 +55,13 @@ func (w *Workspace) putJob(rw http.ResponseWriter, r *http.Request) {
 	defer w.mu.Unlock()
 	j, created, err := w.submit(spec)
 	if err != nil {
-		armFailure(rw, err)
+		armFailure(rw, fmt.Errorf("job %.255q: %w", spec.Name, err))
 		return
 	}
 	status := http.StatusCreated
 	if !created {
 		status = http.StatusOK
-		if spec.Tags != nil {
+		if spec.Tags != nil && spec.validate() == nil {
 			j.tags = maps.Clone(spec.Tags)
 		}
 	}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -48,7 +49,7 @@ func (w *Workspace) ShiftData(feature string, amount float64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.live[feature] += amount
-	for name := range w.data {
+	for _, name := range slices.Sorted(maps.Keys(w.data)) {
 		if _, err := w.addData(name); err != nil {
 			return fmt.Errorf("shift %q: register data %q: %w", feature, name, err)
 		}

@@ -33,25 +33,6 @@ var walk = []struct {
 	after  float64
 }{{Queued, 0.05}, {Running, 0.15}, {Finalizing, 0.9}, {Completed, 1}}
 
-// JobSpec describes a job to submit.
-type JobSpec struct {
-	// Name identifies the job; submitting the same name again starts nothing.
-	// Empty means a made-up name.
-	Name string
-	// Experiment defaults to the component's name, else "Default".
-	Experiment string
-	// Component is the pipeline component to run: `azureml:train_churn:3`, or
-	// its ARM id. One that Options.Training names makes a model.
-	Component string
-	// Inputs are asset references by input name. `training_data` is what the
-	// job trains on; `@latest` or no version mean the newest one.
-	Inputs map[string]string
-	// Tags go with the run into its events.
-	Tags map[string]string
-	// Fail makes the job end Failed, with this message.
-	Fail string
-}
-
 // Job is a snapshot of a job.
 type Job struct {
 	Name, Experiment, Component string
@@ -97,7 +78,7 @@ func (w *Workspace) SubmitJob(spec JobSpec) (name string, err error) {
 	defer w.mu.Unlock()
 	j, _, err := w.submit(spec)
 	if err != nil {
-		return "", fmt.Errorf("submit job %q: %w", spec.Name, err)
+		return "", fmt.Errorf("submit job %.255q: %w", spec.Name, err)
 	}
 	return j.name, nil
 }
@@ -106,6 +87,9 @@ func (w *Workspace) SubmitJob(spec JobSpec) (name string, err error) {
 func (w *Workspace) submit(spec JobSpec) (j *job, created bool, err error) {
 	if old, ok := w.jobs[spec.Name]; ok {
 		return old, false, nil
+	}
+	if err := spec.validate(); err != nil {
+		return nil, false, err
 	}
 	if len(w.jobs) >= w.opts.MaxAssets {
 		return nil, false, ErrFull

@@ -16,10 +16,6 @@ const (
 	RootBreachTag = "azureml.modelmonitor.threshold.breached."
 )
 
-// maxTagLength is Azure ML's limit for a tag's value, in characters. Longer
-// ones are cut.
-const maxTagLength = 1000
-
 // MonitorSpec describes a model monitor.
 type MonitorSpec struct {
 	// Name is the monitor's and its experiment's name: "churn_monitor".
@@ -228,7 +224,7 @@ func (w *Workspace) shiftSince(version *modelVersion, feature string) float64 {
 }
 
 // breachText writes the tag's value as Azure's component does: two lines of
-// prose, then a Python list of JSON strings.
+// prose, then a Python list of JSON strings, cut where a tag must end.
 func breachText(signal string, violations []Violation) string {
 	var b strings.Builder
 	b.WriteString("The signal '" + signal + "' has failed due to one or more features violating metric thresholds.\n" +

@@ -1,9 +1,11 @@
 package sandbox
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -26,8 +28,8 @@ type RecorderOptions struct {
 	Script                []Reply
 	FailBefore, FailAfter float64
 	Seed                  int64
-	// Keep bounds the keys counted and, separately, the deliveries kept to
-	// read. A key beyond is answered 507. Defaults to 100,000.
+	// Keep bounds the keys counted; a key beyond is answered 507. Defaults to
+	// 100,000.
 	Keep int
 	// Now defaults to time.Now.
 	Now func() time.Time
@@ -60,6 +62,13 @@ type Recorder struct {
 	refused    int
 }
 
+// What a Recorder keeps to read, besides the counts: the first deliveries, and
+// the first part of their bodies.
+const (
+	maxDeliveries   = 10_000
+	maxDeliveryBody = 16 << 10
+)
+
 // Delivery is one request that a Recorder recorded.
 type Delivery struct {
 	Key  string    `json:"key"`
@@ -83,7 +92,7 @@ func NewRecorder(o RecorderOptions) (*Recorder, error) {
 func webhookSecret(s string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, "whsec_"))
 	if err != nil {
-		return nil, fmt.Errorf("recorder: the secret is not whsec_ followed by base64")
+		return nil, errors.New("recorder: the secret is not whsec_ followed by base64")
 	}
 	return key, nil
 }
@@ -123,10 +132,10 @@ func (c *Recorder) identify(r *http.Request, body []byte) (key string, err error
 	id, idempotency := r.Header.Get("webhook-id"), r.Header.Get("Idempotency-Key")
 	key = orElse(id, idempotency)
 	if key == "" {
-		return "", fmt.Errorf("neither webhook-id nor Idempotency-Key is set")
+		return "", errors.New("neither webhook-id nor Idempotency-Key is set")
 	}
 	if id != "" && idempotency != "" && id != idempotency {
-		return "", fmt.Errorf("webhook-id and Idempotency-Key differ")
+		return "", errors.New("webhook-id and Idempotency-Key differ")
 	}
 	if c.opts.Secret == "" {
 		return key, nil
@@ -151,7 +160,7 @@ func (c *Recorder) verify(id, timestamp, signatures string, body []byte) error {
 			return c.checkAge(timestamp)
 		}
 	}
-	return fmt.Errorf("no signature matches")
+	return errors.New("no signature matches")
 }
 
 // checkAge refuses a timestamp more than five minutes away, as the
@@ -159,10 +168,10 @@ func (c *Recorder) verify(id, timestamp, signatures string, body []byte) error {
 func (c *Recorder) checkAge(timestamp string) error {
 	var seconds int64
 	if _, err := fmt.Sscanf(timestamp, "%d", &seconds); err != nil {
-		return fmt.Errorf("webhook-timestamp is not a number of seconds")
+		return errors.New("webhook-timestamp is not a number of seconds")
 	}
 	if age := c.opts.Now().Sub(time.Unix(seconds, 0)); age.Abs() > 5*time.Minute {
-		return fmt.Errorf("webhook-timestamp is more than five minutes away")
+		return errors.New("webhook-timestamp is more than five minutes away")
 	}
 	return nil
 }
@@ -179,8 +188,10 @@ func (c *Recorder) record(key, path string, body []byte) Reply {
 		return Reply{Status: http.StatusInsufficientStorage}
 	}
 	c.counts[key]++
-	if len(c.deliveries) < c.opts.Keep {
-		c.deliveries = append(c.deliveries, Delivery{Key: key, Time: c.opts.Now(), Path: path, Body: body})
+	if len(c.deliveries) < maxDeliveries {
+		c.deliveries = append(c.deliveries, Delivery{
+			Key: key, Time: c.opts.Now(), Path: path, Body: bytes.Clone(body[:min(len(body), maxDeliveryBody)]),
+		})
 	}
 	return reply
 }
@@ -211,7 +222,8 @@ func (c *Recorder) Counts() map[string]int {
 	return out
 }
 
-// Deliveries lists what was recorded, oldest first.
+// Deliveries lists what was recorded, oldest first: the first 10,000, bodies
+// cut at 16 KiB.
 func (c *Recorder) Deliveries() []Delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()

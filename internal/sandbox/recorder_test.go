@@ -47,7 +47,7 @@ func TestRecorderCountsByKey(t *testing.T) {
 	if counts := c.Counts(); counts["a"] != 3 || counts["b"] != 1 || len(counts) != 2 || c.Refused() != 2 {
 		t.Errorf("got %v, %d refused", counts, c.Refused())
 	}
-	if d := c.Deliveries(); len(d) != 2 || d[0].Key != "a" || string(d[0].Body) != "hello" || d[0].Path != "/retrain" {
+	if d := c.Deliveries(); len(d) != 4 || d[0].Key != "a" || string(d[0].Body) != "hello" || d[0].Path != "/retrain" {
 		t.Errorf("got %+v", d)
 	}
 	rw := httptest.NewRecorder()

@@ -80,8 +80,9 @@ type Options struct {
 	// MaxAssets bounds jobs, and separately model versions, data versions,
 	// deployments and monitors. Defaults to 20,000.
 	MaxAssets int
-	// HTTPClient delivers events. Defaults to a client of its own, closed
-	// with the workspace. See InMemory for a transport without sockets.
+	// HTTPClient delivers events; it never follows redirects here, and its
+	// idle connections are closed with the workspace. Defaults to a client of
+	// its own. See InMemory for a transport without sockets.
 	HTTPClient *http.Client
 	// Logger hears of deliveries that fail. Defaults to none.
 	Logger *zap.Logger
@@ -167,10 +168,19 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	if o.HTTPClient == nil {
-		o.HTTPClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}}
-	}
+	o.HTTPClient = deliveryClient(o.HTTPClient)
 	return o
+}
+
+// deliveryClient is a client that does not follow redirects: to Event Grid
+// they are failures.
+func deliveryClient(given *http.Client) *http.Client {
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute}}
+	if given != nil {
+		*c = *given
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return c
 }
 
 func orElse[T comparable](v, fallback T) T {
