@@ -174,17 +174,17 @@ func (l *breachList) addEntry(e breachEntry, raw string) {
 	}
 }
 
-// addCut keeps what is known of an entry that the text ends in, provided that
-// the feature and the metric are: then it is clear what breached, and only
-// numbers are lost.
+// addCut keeps what is known of an entry that the text ends in: all of it when
+// only the closing quote is missing, else a part if that names feature and
+// metric, for then it is clear what breached and only numbers are lost.
 func (l *breachList) addCut(object string) {
 	object = strings.TrimSpace(object)
 	if !strings.HasPrefix(object, "{") {
 		return
 	}
 	entry, n := readEntry(object)
-	if n == 0 && entry.feature != "" && entry.metric != "" {
-		entry.cut = true
-		l.entries = append(l.entries, entry)
+	entry.cut = n == 0
+	if n == len(object) || entry.cut && entry.feature != "" && entry.metric != "" {
+		l.addEntry(entry, object)
 	}
 }

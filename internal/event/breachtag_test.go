@@ -164,6 +164,32 @@ func TestBothTagFormsAreOneBreach(t *testing.T) {
 	}
 }
 
+func TestWhatATruncationCosts(t *testing.T) {
+	value, threshold := 0.35, 0.2
+	text := breachText("s", []entry{{"age", &value, "PSI", &threshold}})
+	p := newParser(t)
+	for _, c := range []struct {
+		name, until         string
+		kept                int
+		feature, metric     string
+		hasValue, hasThresh bool
+	}{
+		{"the list's bracket", "]", 1, "age", "PSI", true, true},
+		{"the closing quote", "']", 1, "age", "PSI", true, true},
+		{"the brace", "}", 0, "age", "PSI", true, false},
+		{"the threshold", `"threshold_value`, 0, "age", "PSI", true, false},
+		{"the metric's last letter", `I","thres`, 0, "", "", false, false},
+		{"the list", "[", 0, "", "", false, false},
+	} {
+		e := parseTags(t, p, map[string]string{stepTag: text[:strings.LastIndex(text, c.until)]})
+		b := e.Breaches[0]
+		if len(e.Breaches) != 1 || e.Loss == nil || e.Loss.Kept != c.kept || b.Feature != c.feature || b.Metric != c.metric ||
+			(b.Value != nil) != c.hasValue || (b.Threshold != nil) != c.hasThresh {
+			t.Errorf("cut before %s: %+v, loss %+v", c.name, b, e.Loss)
+		}
+	}
+}
+
 func TestSignalNamesHoweverTheyAreQuoted(t *testing.T) {
 	p := newParser(t)
 	for sentence, want := range map[string]string{

@@ -110,6 +110,11 @@ func TestLinkKeysAreConfigurable(t *testing.T) {
 	if err != nil || e.Model.Job != "first" {
 		t.Errorf("%+v, %v", e, err)
 	}
+	e, err = p.Parse(event.Envelope{ID: "1", Source: workspace, Type: "Microsoft.MachineLearningServices.ModelRegistered", Subject: "models/churn:1",
+		Data: []byte(`{"modelTags":{"ALSO":"upper","also":"lower","Also":"mixed"}}`)})
+	if err != nil || e.Model.Job != "upper" {
+		t.Errorf("keys that differ in case only: %+v, %v", e, err)
+	}
 	run := completed(t, p, map[string]any{"runTags": map[string]string{"READS": "a:1,b:2", "azureml.inputs": "c:3"}}).Run
 	if got := fmt.Sprint(run.Inputs); got != "[{a 1} {b 2}]" {
 		t.Error(got)

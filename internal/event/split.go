@@ -3,7 +3,6 @@ package event
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -119,10 +118,11 @@ func notContainer(body []byte) *Problem {
 	return &Problem{ReasonNotEvent, "the body is a single JSON value: post an object or an array of objects"}
 }
 
-// array cuts the array that begins here.
+// array cuts the array that begins here. A fault costs the text up to the next
+// comma at the array's own level.
 func (s *splitter) array() {
 	s.pos++
-	for first := true; s.more(']', first); first = false {
+	for first := true; s.more(']', first) || s.fault != sound; first = false {
 		from := s.pos
 		if s.one(); s.fault == sound {
 			continue
@@ -133,9 +133,6 @@ func (s *splitter) array() {
 		if !closed {
 			return
 		}
-	}
-	if s.fault != sound {
-		s.rest(s.pos)
 	}
 }
 
@@ -165,7 +162,7 @@ func (s *splitter) breaks(from int, f fault, at int) {
 // one reads the element that begins here, unless it faults.
 func (s *splitter) one() {
 	from := s.pos
-	if from == len(s.buf) || s.buf[from] != '{' {
+	if s.fault != sound || from == len(s.buf) || s.buf[from] != '{' {
 		if s.value(0); s.fault == sound {
 			s.addBad(from, from, ReasonNotEvent, "an event is an object")
 		}
@@ -191,7 +188,7 @@ func (s *splitter) one() {
 func (s *splitter) add(item Item) {
 	if n := len(s.items); n == cap(s.items) {
 		rest := n * (len(s.buf) - s.pos) / max(s.pos, 1)
-		s.items = slices.Grow(s.items, rest+rest/8+4)
+		s.items = append(make([]Item, 0, n+rest+rest/8+4), s.items...)
 	}
 	s.items = append(s.items, item)
 }

@@ -55,6 +55,8 @@ func TestSplitFindsEventsWhateverTheContentTypeSays(t *testing.T) {
 		"[" + a + ",":                             {"a", "!not_json"},
 		"[" + a:                                   {"a", "!not_json"},
 		"[" + a + " " + b + "]":                   {"a", "!not_json"},
+		"[" + a + " junk}, " + b + "]":            {"a", "!not_json", "b"},
+		"[" + a + ",}{\"x\":[}]}," + b + "]":      {"a", "!not_json", "b"},
 		"[" + a + `,{"x\`:                         {"a", "!not_json"},
 		a + "trailing":                            {"a", "!not_json"},
 		"{}":                                      {"!not_event"},
@@ -252,9 +254,9 @@ func sameEnvelope(t fataler, got, want event.Envelope) {
 }
 
 func TestAppendJSONAppends(t *testing.T) {
-	e := event.Envelope{ID: "a\"\x01\xff", Source: "s\\", Type: "t"}
+	e := event.Envelope{ID: "a\"\x01\xff", Source: "s\\", Type: "t", Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))}
 	got := string(e.AppendJSON([]byte("before ")))
-	want := `before {"specversion":"1.0","id":"a\"\u0001` + "\ufffd" + `","source":"s\\","type":"t"}`
+	want := `before {"specversion":"1.0","id":"a\"\u0001` + "\ufffd" + `","source":"s\\","type":"t","time":"2026-01-02T02:04:05Z"}`
 	if got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
