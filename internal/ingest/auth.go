@@ -95,7 +95,7 @@ func RequiresAuth(addr string) bool {
 		return false
 	}
 	ip, err := netip.ParseAddr(host)
-	return err != nil || !ip.Unmap().IsLoopback()
+	return err != nil || !ip.IsLoopback()
 }
 
 // AnyOf lets a request in when one of the authenticators does, asked in

@@ -117,9 +117,11 @@ func split(f *facts, body []byte) []event.Item {
 // together must stay below 16 KiB.
 const (
 	maxHeaderValue = 512
-	maxContextAttr = 8
 	maxDetail      = 1024
 )
+
+// contextAttributes are CloudEvents' attributes as headers of its binary mode.
+var contextAttributes = []string{"Ce-Specversion", "Ce-Id", "Ce-Source", "Ce-Type", "Ce-Subject", "Ce-Time"}
 
 func (f *facts) properties(kind string) map[string]string {
 	p := make(map[string]string, 8)
@@ -146,11 +148,9 @@ func (f *facts) rawProperties(problem *event.Problem) map[string]string {
 	p[lineage.PropProblem] = clean(problem.Reason, maxHeaderValue)
 	p[lineage.PropProblemDetail] = clean(problem.Detail, maxDetail)
 	p[lineage.PropContentType] = clean(f.header.Get("Content-Type"), maxHeaderValue)
-	attributes := 0
-	for name := range f.header {
-		if strings.HasPrefix(name, "Ce-") && attributes < maxContextAttr {
-			attributes++
-			p[strings.ToLower(clean(name, 64))] = clean(f.header.Get(name), maxHeaderValue)
+	for _, name := range contextAttributes {
+		if value := f.header.Get(name); value != "" {
+			p[strings.ToLower(name)] = clean(value, maxHeaderValue)
 		}
 	}
 	return p

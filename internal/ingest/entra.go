@@ -141,12 +141,12 @@ func baseURL(text string) (string, error) {
 	return strings.TrimRight(text, "/"), nil
 }
 
-// Check fetches every tenant's keys: for `check --connect` and readiness.
+// Check fetches every tenant's keys now: for `check --connect`, and at start so
+// that the first event does not wait for them.
 func (a *EntraAuthenticator) Check(ctx context.Context) error {
 	var all error
 	for _, keys := range a.tenants {
-		_, err := keys.fetch(ctx)
-		all = errors.Join(all, err)
+		all = errors.Join(all, keys.load(ctx))
 	}
 	return all
 }

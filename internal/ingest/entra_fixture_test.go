@@ -81,6 +81,7 @@ func (k *keyServer) json() string {
 	set := []any{
 		map[string]string{"kty": "FUTURE", "kid": "odd"},
 		map[string]string{"kty": "oct", "kid": "symmetric", "k": "c2VjcmV0"},
+		jose.JSONWebKey{KeyID: "encryption", Key: secondKey().Public(), Use: "enc"},
 	}
 	for id, key := range k.keys {
 		set = append(set, jose.JSONWebKey{KeyID: id, Key: key.Public(), Use: "sig"})

@@ -84,6 +84,7 @@ func TestEntraRefusesForgeries(t *testing.T) {
 		{"RS512", sign(t, jose.RS512, firstKey(), "first", claimsWith(noon, nil)), "token_malformed"},
 		{"another's key under a known id", sign(t, jose.RS256, secondKey(), "first", claimsWith(noon, nil)), "token_signature"},
 		{"symmetric key of the set", sign(t, jose.RS256, secondKey(), "symmetric", claimsWith(noon, nil)), "token_key"},
+		{"encryption key of the set", sign(t, jose.RS256, secondKey(), "encryption", claimsWith(noon, nil)), "token_key"},
 		{"no key id", sign(t, jose.RS256, firstKey(), "", claimsWith(noon, nil)), "token_key"},
 		{"payload of another token", parts[0] + "." + strings.Split(token(t, noon, map[string]any{"azp": stranger}), ".")[1] +
 			"." + parts[2], "token_signature"},
@@ -91,7 +92,7 @@ func TestEntraRefusesForgeries(t *testing.T) {
 		{"JSON serialization", `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
 			"token_malformed"},
 		{"garbage", "hello", "token_malformed"},
-		{"very long", strings.Repeat("A", 20<<10), "token_malformed"},
+		{"well signed but very long", token(t, noon, map[string]any{"pad": strings.Repeat("A", 20<<10)}), "token_malformed"},
 	}
 	a := newEntra(t, ingest.EntraOptions{Transport: newKeyServer(), Now: func() time.Time { return noon }})
 	wantStatus(t, a.Authenticate(bearing(good)), 0)
@@ -159,6 +160,12 @@ func TestEntraFetchesKeysOverHTTP(t *testing.T) {
 	wantStatus(t, a.Authenticate(bearing(token(t, noon, issuer))), 0)
 	if err := a.Check(t.Context()); err != nil {
 		t.Error(err)
+	}
+	huge := newEntra(t, ingest.EntraOptions{Transport: transport(func(*http.Request) (*http.Response, error) {
+		return respond(200, `{"pad":"`+strings.Repeat(" ", 2<<20)+`"}`), nil
+	})})
+	if err := huge.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("read a huge key set: %v", err)
 	}
 	redirected := newEntra(t, ingest.EntraOptions{Authority: server.URL, Tenants: []string{stranger}})
 	if err := redirected.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "302") {

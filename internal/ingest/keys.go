@@ -113,14 +113,23 @@ func (k *keySet) lookup(id string) (*rsa.PublicKey, <-chan struct{}, error) {
 // refresh runs apart from the request that wanted it, so that this one's end
 // does not spoil it for others; the client's timeout bounds it.
 func (k *keySet) refresh(done chan struct{}) {
-	keys, err := k.fetch(context.Background())
+	_ = k.load(context.Background()) // kept in k.err
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.err, k.flight = err, nil
+	k.flight = nil
+	close(done)
+}
+
+// load fetches the keys and keeps them; a failure leaves the known ones.
+func (k *keySet) load(ctx context.Context) error {
+	keys, err := k.fetch(ctx)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
 	if err == nil {
 		k.keys, k.fetched = keys, k.now()
 	}
-	close(done)
+	return err
 }
 
 func (k *keySet) fetch(ctx context.Context) (map[string]*rsa.PublicKey, error) {

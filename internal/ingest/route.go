@@ -94,7 +94,7 @@ func (rt *route) accept(w http.ResponseWriter, r *http.Request, received time.Ti
 		return rt.turnAway(w, rt.s.refuseBody(r.Context(), err))
 	}
 	defer body.release()
-	f, kindOfRequest := rt.facts(r, received)
+	f, delivered := rt.facts(r, received)
 	items := split(f, body.data)
 	switch {
 	case len(items) > rt.s.options.MaxEvents:
@@ -102,7 +102,7 @@ func (rt *route) accept(w http.ResponseWriter, r *http.Request, received time.Ti
 	case len(items) == 1 && items[0].Problem != nil && items[0].Problem.Reason == event.ReasonEmpty:
 		return rt.turnAway(w, refuse(http.StatusBadRequest, outcomeEmpty, "The body is empty: there is no event in it."))
 	}
-	if code, ok := validationCode(kindOfRequest, items); ok && rt.handshakes {
+	if code, ok := validationCode(delivered, items); ok && rt.handshakes {
 		return rt.validate(w, code)
 	}
 	return rt.enqueue(w, r, f, items)
@@ -127,8 +127,12 @@ func (rt *route) enqueue(w http.ResponseWriter, r *http.Request, f *facts, items
 	return outcomeAccepted
 }
 
-// turnAway logs and writes a refusal.
+// turnAway counts, logs and writes a refusal.
 func (rt *route) turnAway(w http.ResponseWriter, f *refusal) outcome {
+	switch f.outcome {
+	case outcomeUnauthenticated, outcomeForbidden, outcomeAuthUnavailable:
+		rt.metrics.refused(f.reason)
+	}
 	rt.logRefusal(f)
 	f.write(w)
 	return f.outcome
@@ -194,10 +198,6 @@ func (rt *route) logRefusal(f *refusal) {
 	level := zapcore.WarnLevel
 	if f.outcome == outcomeQueue || f.outcome == outcomeTimeout || f.outcome == outcomeAuthUnavailable {
 		level = zapcore.ErrorLevel
-	}
-	switch f.outcome {
-	case outcomeUnauthenticated, outcomeForbidden, outcomeAuthUnavailable:
-		rt.metrics.refused(f.reason)
 	}
 	if entry := rt.s.log.Check(level, "refused a request"); entry != nil {
 		entry.Write(zap.String("source", rt.via), zap.String("outcome", f.outcome.String()),

@@ -71,7 +71,7 @@ type Options struct {
 	MaxInFlight int
 	// MaxInFlightBytes bounds the bodies held at one time, in bytes; a
 	// request waits a quarter of Timeout for room, then is answered 503.
-	// Memory use peaks at about three times this. Defaults to
+	// Memory use peaks at about four times this. Defaults to
 	// DefaultMaxInFlightBytes; must not be less than MaxBody.
 	MaxInFlightBytes int64
 	// RatePerSecond bounds authenticated requests per second on both
