@@ -49,6 +49,24 @@ type Entry struct {
 	Event json.RawMessage `json:"event,omitempty"`
 }
 
+// EventLine is what a list shows of an event: the body of its line in the
+// EventJournal.
+type EventLine struct {
+	Key       string     `json:"key"`
+	ID        string     `json:"id"`
+	Kind      event.Kind `json:"kind"`
+	Asset     ID         `json:"asset,omitempty"`
+	Workspace string     `json:"workspace"`
+	Type      string     `json:"type"`
+	Subject   string     `json:"subject,omitempty"`
+	Time      time.Time  `json:"time"`
+	Received  time.Time  `json:"received,omitzero"`
+	Committed time.Time  `json:"committed"`
+	Decisions int        `json:"decisions,omitempty"`
+	Actions   int        `json:"actions,omitempty"`
+	Breaches  int        `json:"breaches,omitempty"`
+}
+
 // Record ids within an asset's partition.
 const (
 	AssetRecord    = "asset"

@@ -96,6 +96,10 @@ func Walk(ctx context.Context, store Store, root ID, o WalkOptions) (*Graph, err
 	if o.MaxNodes <= 0 || o.MaxNodes > MaxNodes {
 		o.MaxNodes = MaxNodes
 	}
+	root, err := resolveModel(ctx, store, root)
+	if err != nil {
+		return nil, err
+	}
 	w := &walk{store: store, o: o, graph: &Graph{Root: root}, depth: map[ID]int{root: 0}, arcs: map[string]Arc{}}
 	frontier := []step{{id: root}}
 	for len(frontier) > 0 {
@@ -137,6 +141,7 @@ func (w *walk) level(ctx context.Context, frontier []step) ([]step, error) {
 			return nil, err
 		}
 		if a == nil {
+			w.stranger(st)
 			continue
 		}
 		node := nodeOf(a, st.depth)
@@ -160,6 +165,31 @@ func (w *walk) level(ctx context.Context, frontier []step) ([]step, error) {
 		w.graph.Nodes = append(w.graph.Nodes, node)
 	}
 	return next, nil
+}
+
+// stranger is an asset that others name and of which no event spoke yet.
+func (w *walk) stranger(st step) {
+	if st.depth > 0 && w.o.AsOf.IsZero() {
+		w.graph.Nodes = append(w.graph.Nodes, nodeOf(&Asset{ID: st.id}, st.depth))
+	}
+}
+
+// resolveModel turns a model without a version into the version that serves,
+// else the latest.
+func resolveModel(ctx context.Context, store Store, id ID) (ID, error) {
+	if id.Kind() != Model || id.Version() != "" {
+		return id, nil
+	}
+	name, err := Load(ctx, store, id)
+	if err != nil || name == nil {
+		return id, err
+	}
+	for _, field := range []string{"serving", "latest"} {
+		if v := name.Text(field); v != "" {
+			return NewID(Model, id.Workspace(), id.Name(), v), nil
+		}
+	}
+	return id, nil
 }
 
 // follows says whether the walk takes an edge, and in which direction it goes
@@ -219,14 +249,38 @@ func (w *walk) load(ctx context.Context, id ID) (*Asset, []Edge, error) {
 		}
 		edges = append(edges[:len(edges):len(edges)], more...)
 	}
-	if id.Kind() == Model && id.Version() != "" {
+	switch {
+	case id.Kind() == Model && id.Version() != "":
 		more, err := w.watchers(ctx, a)
-		if err != nil {
-			return nil, nil, err
-		}
-		edges = append(edges[:len(edges):len(edges)], more...)
+		return a, append(edges[:len(edges):len(edges)], more...), err
+	case id.Kind() == Monitor:
+		edges, err = w.watched(ctx, edges)
 	}
-	return a, edges, nil
+	return a, edges, err
+}
+
+// watched points a monitor's edges at the version that serves, where one does:
+// a monitor watches a model as such, people ask about versions.
+func (w *walk) watched(ctx context.Context, edges []Edge) ([]Edge, error) {
+	out := make([]Edge, len(edges))
+	for i, e := range edges {
+		out[i] = e
+		if e.Type != Watches || !e.Out {
+			continue
+		}
+		name, err := Load(ctx, w.store, e.Other)
+		if err != nil {
+			return nil, err
+		}
+		if name == nil || name.Text("serving") == "" {
+			continue
+		}
+		out[i].Other = NewID(Model, e.Other.Workspace(), e.Other.Name(), name.Text("serving"))
+		if since := name.Fields["serving"].S; since.Compare(e.Since) > 0 {
+			out[i].Since = since
+		}
+	}
+	return out, nil
 }
 
 // watchers are the monitors of a version: those of its model, while the
@@ -258,10 +312,16 @@ func (w *walk) finish() {
 			w.deploymentHistory(a)
 		}
 	}
-	for _, arc := range w.arcs {
-		w.graph.Edges = append(w.graph.Edges, arc)
-	}
 	g := w.graph
+	drawn := make(map[ID]bool, len(g.Nodes))
+	for _, n := range g.Nodes {
+		drawn[n.ID] = true
+	}
+	for _, arc := range w.arcs {
+		if drawn[arc.From] && drawn[arc.To] {
+			g.Edges = append(g.Edges, arc)
+		}
+	}
 	sort.Slice(g.Nodes, func(i, j int) bool {
 		if g.Nodes[i].Depth != g.Nodes[j].Depth {
 			return g.Nodes[i].Depth < g.Nodes[j].Depth

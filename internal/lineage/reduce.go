@@ -2,6 +2,10 @@ package lineage
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/modelwarden/modelwarden/internal/event"
 )
@@ -60,6 +64,25 @@ func JoinEdge(stored, e Edge) Edge {
 		e.Since = stored.Since
 	}
 	return e
+}
+
+// maxID is the longest asset id that fits a partition and the name of an edge.
+const maxID = 700
+
+// CheckNames reports whether the assets that the event speaks of have names
+// that can be kept.
+func CheckNames(ev *event.Event) *event.Problem {
+	long := len(Home(ev)) > maxID
+	for _, p := range Patches(ev) {
+		long = long || len(p.Asset) > maxID
+		for _, e := range p.Edges {
+			long = long || len(e.Other) > maxID
+		}
+	}
+	if !long {
+		return nil
+	}
+	return &event.Problem{Reason: "name_too_long", Detail: fmt.Sprintf("the names in the event make an asset id of more than %d bytes", maxID)}
 }
 
 // Home is the partition that an event belongs to: that of its primary asset,
@@ -328,18 +351,39 @@ func ownerOf(maps ...map[string]string) string {
 	return ""
 }
 
+// Bounds of one register. Azure's own are far below (50 tags of 1,000
+// characters); the event log keeps what is cut here.
+const (
+	maxText    = 4 << 10
+	maxEntries = 256
+	maxMember  = 16 << 10
+)
+
 // text sets a register to a string; nothing when the event did not say.
 func (p *Patch) text(name, v string) {
 	if v != "" {
-		p.value(name, v)
+		p.value(name, clip(v))
 	}
 }
 
 // object sets a register to a map; nothing when the event had none.
 func (p *Patch) object(name string, v map[string]string) {
-	if len(v) > 0 {
-		p.value(name, v)
+	if len(v) == 0 {
+		return
 	}
+	clipped := make(map[string]string, min(len(v), maxEntries))
+	for _, k := range slices.Sorted(maps.Keys(v))[:min(len(v), maxEntries)] {
+		clipped[clip(k)] = clip(v[k])
+	}
+	p.value(name, clipped)
+}
+
+// clip cuts a text at a rune boundary and says so.
+func clip(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxText], "") + "… (cut)"
 }
 
 func (p *Patch) value(name string, v any) {
@@ -349,7 +393,7 @@ func (p *Patch) value(name string, v any) {
 }
 
 func (p *Patch) member(set, key string, v any) {
-	if b, err := json.Marshal(v); err == nil {
+	if b, err := json.Marshal(v); err == nil && len(b) <= maxMember {
 		p.Sets = append(p.Sets, SetPatch{Set: set, Key: key, Value: b})
 	}
 }

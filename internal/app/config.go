@@ -1,0 +1,333 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/policy"
+	"github.com/modelwarden/modelwarden/internal/policy/strictyaml"
+)
+
+// Config is the one configuration file: service settings, and the policy
+// part in the same document or in the files that policyFiles lists. Every
+// setting has a default; a file with nothing but policies is complete.
+type Config struct {
+	// Listen is the address of the HTTP server. Defaults to 127.0.0.1:8080.
+	// Environment: MODELWARDEN_LISTEN.
+	Listen string `yaml:"listen,omitempty"`
+	// Data is the folder of the embedded store. Defaults to
+	// ./modelwarden-data. Environment: MODELWARDEN_DATA.
+	Data string `yaml:"data,omitempty"`
+	// Roles are subscriber, worker and web. Defaults to all. Environment:
+	// MODELWARDEN_ROLES, separated by commas.
+	Roles []string `yaml:"roles,omitempty"`
+
+	Log    LogConfig    `yaml:"log,omitempty"`
+	Auth   AuthConfig   `yaml:"auth,omitempty"`
+	API    APIConfig    `yaml:"api,omitempty"`
+	Limits LimitsConfig `yaml:"limits,omitempty"`
+	Worker WorkerConfig `yaml:"worker,omitempty"`
+	Events EventsConfig `yaml:"events,omitempty"`
+
+	// PolicyFiles are read besides this one; relative names are relative to
+	// this file.
+	PolicyFiles []string `yaml:"policyFiles,omitempty"`
+
+	policy.File `yaml:",inline"`
+}
+
+// LogConfig is how the service logs.
+type LogConfig struct {
+	// Level is debug, info, warn or error. Defaults to info. Environment:
+	// MODELWARDEN_LOG_LEVEL.
+	Level string `yaml:"level,omitempty"`
+	// Format is json, or console for people. Defaults to json. Environment:
+	// MODELWARDEN_LOG_FORMAT.
+	Format string `yaml:"format,omitempty"`
+}
+
+// AuthConfig is who may post events. Without any of it everybody may, which
+// is refused unless the service listens on loopback only. With both a secret
+// and Entra, either will do.
+type AuthConfig struct {
+	// SecretEnv and SecretFile name where the shared secret is (at least 16
+	// bytes; header X-Modelwarden-Secret, or query parameter code).
+	// Environment: MODELWARDEN_SECRET sets the secret itself.
+	SecretEnv  string `yaml:"secretEnv,omitempty"`
+	SecretFile string `yaml:"secretFile,omitempty"`
+	// PreviousSecretEnv and PreviousSecretFile name the secret that is
+	// accepted as well while senders change over. Environment:
+	// MODELWARDEN_PREVIOUS_SECRET sets it itself.
+	PreviousSecretEnv  string `yaml:"previousSecretEnv,omitempty"`
+	PreviousSecretFile string `yaml:"previousSecretFile,omitempty"`
+	// Entra verifies the tokens of Event Grid's Entra-protected delivery.
+	Entra *EntraConfig `yaml:"entra,omitempty"`
+}
+
+// EntraConfig is what a delivery's Entra ID token must say.
+type EntraConfig struct {
+	// Tenants are the tenant ids whose tokens are accepted.
+	Tenants []string `yaml:"tenants"`
+	// Audiences are the application id of the app registration that stands
+	// for this service, its URI, or both.
+	Audiences []string `yaml:"audiences"`
+	// Applications are the callers' application ids. Defaults to Event
+	// Grid's.
+	Applications []string `yaml:"applications,omitempty"`
+	// Roles: a token must carry one of them. Defaults to
+	// AzureEventGridSecureWebhookSubscriber.
+	Roles []string `yaml:"roles,omitempty"`
+	// AlertApplications and AlertRoles are the same for action groups at
+	// /alerts/azure-monitor. Default to Azure Monitor's application; roles
+	// have to be named, they are your own.
+	AlertApplications []string `yaml:"alertApplications,omitempty"`
+	AlertRoles        []string `yaml:"alertRoles,omitempty"`
+	// Authority and STS are for sovereign clouds. Default to the public
+	// cloud's.
+	Authority string `yaml:"authority,omitempty"`
+	STS       string `yaml:"sts,omitempty"`
+}
+
+// APIConfig is who may use the API, the pages and the metrics. Without tokens
+// everybody may, which is refused unless the service listens on loopback only.
+type APIConfig struct {
+	// TokenEnv and TokenFile name where the token is (at least 16 bytes).
+	// Environment: MODELWARDEN_API_TOKEN sets the token itself.
+	TokenEnv  string `yaml:"tokenEnv,omitempty"`
+	TokenFile string `yaml:"tokenFile,omitempty"`
+	// PreviousTokenEnv and PreviousTokenFile name a token that is accepted as
+	// well while clients change over.
+	PreviousTokenEnv  string `yaml:"previousTokenEnv,omitempty"`
+	PreviousTokenFile string `yaml:"previousTokenFile,omitempty"`
+}
+
+// LimitsConfig bounds what the subscriber takes at once.
+type LimitsConfig struct {
+	// MaxBody is in bytes. Defaults to 8388608 (8 MiB); Event Grid sends at
+	// most 1 MiB.
+	MaxBody int64 `yaml:"maxBody,omitempty"`
+	// MaxEvents is per request. Defaults to 5000.
+	MaxEvents int `yaml:"maxEvents,omitempty"`
+	// RequestsPerSecond is over all senders. Defaults to 0, no limit.
+	RequestsPerSecond float64 `yaml:"requestsPerSecond,omitempty"`
+	// Burst is how many requests may come at once. Defaults to one second's.
+	Burst int `yaml:"burst,omitempty"`
+	// MaxInFlight is the number of requests in work at once. Defaults to 512.
+	MaxInFlight int `yaml:"maxInFlight,omitempty"`
+	// MaxInFlightBytes bounds the bodies in memory, in bytes. Defaults to
+	// 33554432 (32 MiB).
+	MaxInFlightBytes int64 `yaml:"maxInFlightBytes,omitempty"`
+	// Timeout is for one request. Defaults to 20s; Event Grid waits 30s.
+	Timeout policy.Duration `yaml:"timeout,omitempty"`
+}
+
+// WorkerConfig is how events are worked on.
+type WorkerConfig struct {
+	// Batch is how many messages are worked on together. Defaults to 200.
+	Batch int `yaml:"batch,omitempty"`
+	// Loops is how many batches are in work at once. Defaults to 2.
+	Loops int `yaml:"loops,omitempty"`
+	// Lease is how long a message is ours before others may have it.
+	// Defaults to 1m.
+	Lease policy.Duration `yaml:"lease,omitempty"`
+	// MaxDeliveries is after how many tries a message becomes a dead letter.
+	// Defaults to 10.
+	MaxDeliveries int `yaml:"maxDeliveries,omitempty"`
+	// EffectTimeout is for one call of a target. Defaults to 30s.
+	EffectTimeout policy.Duration `yaml:"effectTimeout,omitempty"`
+	// RunTimeout is how long a retrain may go without an end. Defaults to
+	// 24h.
+	RunTimeout policy.Duration `yaml:"runTimeout,omitempty"`
+	// Drain is how long work in hand may take at shutdown. Defaults to 20s.
+	Drain policy.Duration `yaml:"drain,omitempty"`
+}
+
+// EventsConfig says how names are found that events do not carry plainly.
+// Each list replaces its default; an empty one switches the rule off.
+type EventsConfig struct {
+	// Workspaces give ARM workspace ids an alias of your own. Default to the
+	// workspace's name.
+	Workspaces map[string]string `yaml:"workspaces,omitempty"`
+	// Monitors say which model a monitor watches, by "monitor" or
+	// "workspace/monitor". Default to the convention <model>_monitor.
+	Monitors map[string]string `yaml:"monitors,omitempty"`
+	// MonitorExperiments are globs of monitors' experiments. Default to
+	// *_monitor, *-monitor and the like.
+	MonitorExperiments []string `yaml:"monitorExperiments,omitempty"`
+	// ModelJobKeys are the model properties and tags that name the job that
+	// made it. Default to azureml.runId, run_id and the like.
+	ModelJobKeys []string `yaml:"modelJobKeys,omitempty"`
+	// DataInputKeys are the run properties and tags that name its data.
+	// Default to azureml.inputs, training_data and the like.
+	DataInputKeys []string `yaml:"dataInputKeys,omitempty"`
+	// MonitorModelKeys are the tags of a monitor's run that name the model.
+	MonitorModelKeys []string `yaml:"monitorModelKeys,omitempty"`
+}
+
+func (c EventsConfig) options() event.Options {
+	return event.Options{
+		Aliases: c.Workspaces, MonitorModels: c.Monitors, MonitorExperiments: c.MonitorExperiments,
+		ModelJobKeys: c.ModelJobKeys, DataInputKeys: c.DataInputKeys, MonitorModelKeys: c.MonitorModelKeys,
+	}
+}
+
+// Roles of a process.
+const (
+	RoleSubscriber = "subscriber"
+	RoleWorker     = "worker"
+	RoleWeb        = "web"
+)
+
+// Overrides are what flags say; empty says nothing.
+type Overrides struct {
+	Listen, Data, LogLevel, LogFormat string
+	Roles                             []string
+}
+
+// Load reads the configuration: file (may be ""), then environment, then
+// overrides, then defaults for what is still unsaid. The error is a
+// strictyaml.Problems where the files are at fault.
+func Load(file string, getenv func(string) string, o Overrides) (*Config, error) {
+	c := &Config{}
+	var parts []policy.Part
+	if file != "" {
+		doc, err := readYAML(file)
+		if err != nil {
+			return nil, err
+		}
+		if problems := doc.Decode(c); len(problems) > 0 {
+			return nil, problems
+		}
+		parts = append(parts, policy.Part{File: &c.File, Doc: doc})
+	}
+	for _, name := range c.PolicyFiles {
+		part, err := readPolicyFile(file, name)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	merged, err := policy.Merge(parts...)
+	if err != nil {
+		return nil, err
+	}
+	c.File = *merged
+	c.environment(getenv)
+	c.override(o)
+	c.defaults()
+	return c, c.validate()
+}
+
+func readYAML(file string) (*strictyaml.Document, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return strictyaml.Parse(file, text)
+}
+
+func readPolicyFile(base, name string) (policy.Part, error) {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(base), name)
+	}
+	doc, err := readYAML(name)
+	if err != nil {
+		return policy.Part{}, err
+	}
+	f := &policy.File{}
+	if problems := doc.Decode(f); len(problems) > 0 {
+		return policy.Part{}, problems
+	}
+	return policy.Part{File: f, Doc: doc}, nil
+}
+
+func (c *Config) environment(getenv func(string) string) {
+	for name, field := range map[string]*string{
+		"MODELWARDEN_LISTEN": &c.Listen, "MODELWARDEN_DATA": &c.Data,
+		"MODELWARDEN_LOG_LEVEL": &c.Log.Level, "MODELWARDEN_LOG_FORMAT": &c.Log.Format,
+	} {
+		if v := getenv(name); v != "" {
+			*field = v
+		}
+	}
+	if v := getenv("MODELWARDEN_ROLES"); v != "" {
+		c.Roles = strings.Split(v, ",")
+	}
+}
+
+func (c *Config) override(o Overrides) {
+	for field, v := range map[*string]string{&c.Listen: o.Listen, &c.Data: o.Data, &c.Log.Level: o.LogLevel, &c.Log.Format: o.LogFormat} {
+		if v != "" {
+			*field = v
+		}
+	}
+	if len(o.Roles) > 0 {
+		c.Roles = o.Roles
+	}
+}
+
+func (c *Config) defaults() {
+	for field, v := range map[*string]string{
+		&c.Listen: "127.0.0.1:8080", &c.Data: "modelwarden-data", &c.Log.Level: "info", &c.Log.Format: "json",
+	} {
+		if *field == "" {
+			*field = v
+		}
+	}
+	if len(c.Roles) == 0 {
+		c.Roles = []string{RoleSubscriber, RoleWorker, RoleWeb}
+	}
+	if c.Worker.Drain == 0 {
+		c.Worker.Drain = policy.Duration(20 * time.Second)
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	for i, r := range c.Roles {
+		c.Roles[i] = strings.TrimSpace(r)
+		if !slices.Contains([]string{RoleSubscriber, RoleWorker, RoleWeb}, c.Roles[i]) {
+			errs = append(errs, fmt.Errorf("roles: %q is not a role: want subscriber, worker or web", r))
+		}
+	}
+	if !slices.Contains([]string{"json", "console"}, c.Log.Format) {
+		errs = append(errs, fmt.Errorf("log.format: %q: want json or console", c.Log.Format))
+	}
+	if c.Worker.Batch < 0 || c.Worker.Loops < 0 || c.Worker.MaxDeliveries < 0 {
+		errs = append(errs, errors.New("worker: batch, loops and maxDeliveries can't be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// hasRole says whether this process plays a role.
+func (c *Config) hasRole(role string) bool { return slices.Contains(c.Roles, role) }
+
+// secretOf reads a secret: from the variable that env names, from the file,
+// or from the variable direct; "" when none is configured.
+func secretOf(what, env, file, direct string, getenv func(string) string) (string, error) {
+	switch {
+	case env != "" && file != "":
+		return "", fmt.Errorf("%s: name an environment variable or a file, not both", what)
+	case env != "":
+		if v := getenv(env); v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("%s: the environment variable %s is empty", what, env)
+	case file != "":
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", what, err)
+		}
+		if v := strings.TrimSpace(string(b)); v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("%s: the file %s is empty", what, file)
+	}
+	return strings.TrimSpace(getenv(direct)), nil
+}

@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/review"
+)
+
+// register adds the metrics that are read from queue and store at scrape
+// time, and those of reviews.
+func (a *App) register() error {
+	ack := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "modelwarden_review_ack_seconds",
+		Help:    "Time from the opening of a review to its acknowledgement.",
+		Buckets: []float64{10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400}})
+	a.desk.OnChange = func(_ context.Context, c review.Change) {
+		if d, ok := c.AckDelay(); ok {
+			ack.Observe(d.Seconds())
+		}
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "modelwarden_build_info", Help: "Constant 1, labelled with the version.",
+		ConstLabels: prometheus.Labels{"version": a.o.Version}})
+	build.Set(1)
+	return errors.Join(a.registry.Register(ack), a.registry.Register(build), a.registry.Register(&stateCollector{app: a}))
+}
+
+var (
+	descQueue   = prometheus.NewDesc("modelwarden_queue_messages", "Messages by queue and state; absent where the backend can't tell.", []string{"queue", "state"}, nil)
+	descDead    = prometheus.NewDesc("modelwarden_dead_letter_messages", "Messages taken out of circulation.", nil, nil)
+	descReviews = prometheus.NewDesc("modelwarden_reviews_open", "Unresolved reviews by severity.", []string{"severity"}, nil)
+	descModels  = prometheus.NewDesc("modelwarden_models", "Model versions by workspace and stage.", []string{"workspace", "stage"}, nil)
+)
+
+// Bounds of what one scrape may cost: counts are kept for a while, and
+// workspaces beyond the bound are left out.
+const (
+	scrapeTimeout  = 5 * time.Second
+	countsValid    = 30 * time.Second
+	maxCounted     = 50_000
+	maxModelSeries = 500
+)
+
+// stateCollector reads what is stored when Prometheus asks, at most every
+// half minute where that means listing.
+type stateCollector struct {
+	app *App
+
+	mu      sync.Mutex
+	counted time.Time
+	models  map[[2]string]float64
+	reviews map[review.Severity]int
+}
+
+// Describe implements prometheus.Collector.
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descQueue, descDead, descReviews, descModels} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	c.queue(ctx, ch)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.counted) > countsValid {
+		c.count(ctx)
+	}
+	for _, s := range review.Severities() {
+		ch <- prometheus.MustNewConstMetric(descReviews, prometheus.GaugeValue, float64(c.reviews[s]), string(s))
+	}
+	for k, n := range c.models {
+		ch <- prometheus.MustNewConstMetric(descModels, prometheus.GaugeValue, n, k[0], k[1])
+	}
+}
+
+func (c *stateCollector) queue(ctx context.Context, ch chan<- prometheus.Metric) {
+	d, err := c.app.db.Queue().Depth(ctx)
+	if err != nil {
+		return
+	}
+	for state, n := range map[string]int64{"ready": d.Ready, "leased": d.Leased, "delayed": d.Delayed} {
+		if n >= 0 {
+			ch <- prometheus.MustNewConstMetric(descQueue, prometheus.GaugeValue, float64(n), "events", state)
+		}
+	}
+	if d.Dead >= 0 {
+		ch <- prometheus.MustNewConstMetric(descDead, prometheus.GaugeValue, float64(d.Dead))
+	}
+}
+
+// count lists what has to be listed; what fails keeps its old value.
+func (c *stateCollector) count(ctx context.Context) {
+	c.counted = time.Now()
+	if counts, err := c.app.desk.OpenCounts(ctx); err == nil {
+		c.reviews = counts
+	}
+	models, cursor := map[[2]string]float64{}, ""
+	for n := 0; n < maxCounted; {
+		items, next, err := lineage.ListModels(ctx, c.app.db.Store(), lineage.ModelFilter{}, cursor, 500)
+		if err != nil {
+			return
+		}
+		for _, it := range items {
+			k := [2]string{it.Workspace, it.Stage}
+			if _, known := models[k]; !known && len(models) >= maxModelSeries {
+				k = [2]string{"other", it.Stage}
+			}
+			models[k]++
+		}
+		if n, cursor = n+len(items), next; cursor == "" {
+			break
+		}
+	}
+	c.models = models
+}

@@ -1,0 +1,320 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/policy"
+)
+
+// Bounds of the commit step.
+const (
+	// maxEventsPerCommit keeps a commit well below the Store's 100 changes.
+	maxEventsPerCommit = 15
+	maxConflicts       = 20
+	// enoughChanges ends a commit early: no event adds more than what is left
+	// of the Store's 100, see maxActionsPerEvent.
+	enoughChanges = 30
+	// maxInlineEvent is the largest event that is kept within its log entry.
+	maxInlineEvent = 512 << 10
+	// partitionsAtOnce bounds the goroutines of one step of one batch.
+	partitionsAtOnce = 64
+)
+
+// commit writes, for each partition that events of the batch belong to, log
+// entries, the primary asset, decisions, policy memory and intents in one
+// atomic write.
+func (w *Worker) commit(ctx context.Context, b *batch) {
+	groups := map[string][]*item{}
+	for _, it := range b.items {
+		if !it.finished && it.job.failure() == nil {
+			groups[it.home] = append(groups[it.home], it)
+		}
+	}
+	var g errgroup.Group
+	g.SetLimit(partitionsAtOnce)
+	for home, items := range groups {
+		g.Go(func() error {
+			w.commitPartition(ctx, b, home, items)
+			return nil
+		})
+	}
+	for _, j := range b.jobs {
+		w.quarantine(ctx, j)
+	}
+	_ = g.Wait()
+}
+
+func (w *Worker) commitPartition(ctx context.Context, b *batch, home string, items []*item) {
+	defer w.locks.lock(home)()
+	slices.SortStableFunc(items, func(x, y *item) int { return x.stamp.Compare(y.stamp) })
+	for len(items) > 0 {
+		chunk := items[:min(len(items), maxEventsPerCommit)]
+		n, err := w.commitChunk(ctx, b, home, chunk)
+		if err != nil {
+			n = len(chunk)
+			for _, it := range chunk {
+				it.fail(fmt.Errorf("commit to %s: %w", home, err))
+			}
+		}
+		items = items[n:]
+	}
+}
+
+// commitChunk reads, reduces, decides and writes until nobody interferes. It
+// returns how many of the items it got through.
+func (w *Worker) commitChunk(ctx context.Context, b *batch, home string, items []*item) (int, error) {
+	for range maxConflicts {
+		n, err := w.tryCommit(ctx, b, home, items)
+		if !errors.Is(err, lineage.ErrConflict) && !errors.Is(err, lineage.ErrExists) {
+			return n, err
+		}
+		w.metrics.conflicts.Inc()
+	}
+	return 0, errConflicts
+}
+
+// partitionState is what a commit starts from.
+type partitionState struct {
+	home          string
+	asset         *lineage.Asset
+	assetVersion  string
+	memory        map[string]policy.Memory
+	memoryVersion string
+	changes       []lineage.Change
+	now           time.Time
+}
+
+func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*item) (int, error) {
+	st, err := w.read(ctx, home, items)
+	if err != nil {
+		return 0, err
+	}
+	assetChanged, memoryChanged := false, false
+	for i, it := range items {
+		if len(st.changes) > enoughChanges {
+			items = items[:i]
+			break
+		}
+		if !it.fresh {
+			continue
+		}
+		changed, err := w.reduce(ctx, st, it)
+		if err != nil {
+			return 0, err
+		}
+		remembered, err := w.decide(ctx, b, st, it)
+		if err != nil {
+			return 0, err
+		}
+		assetChanged, memoryChanged = assetChanged || changed, memoryChanged || remembered
+		if err := w.record(ctx, b, st, it); err != nil {
+			return 0, err
+		}
+	}
+	if err := st.finish(assetChanged, memoryChanged); err != nil || len(st.changes) == 0 {
+		return len(items), err
+	}
+	versions, err := w.o.Store.Commit(ctx, home, st.changes)
+	if err != nil {
+		return 0, err
+	}
+	w.committed(b, st, items, versions)
+	return len(items), nil
+}
+
+// read loads the partition's documents and finds out which events are new. A
+// repeat within the batch is treated as a repeat of the first.
+func (w *Worker) read(ctx context.Context, home string, items []*item) (*partitionState, error) {
+	ids := make([]string, 0, len(items)+2)
+	ids = append(ids, lineage.AssetRecord, lineage.MemoryRecord)
+	for _, it := range items {
+		ids = append(ids, lineage.EventRecord(it.key))
+	}
+	got, err := w.o.Store.Get(ctx, home, ids...)
+	if err != nil {
+		return nil, err
+	}
+	st := &partitionState{home: home, assetVersion: got[0].Version, memoryVersion: got[1].Version, now: w.o.Now().UTC()}
+	if err := st.decode(got); err != nil {
+		return nil, err
+	}
+	inBatch := make(map[string]bool, len(items))
+	for i, it := range items {
+		stored := got[i+2]
+		it.fresh = stored.Version == "" && !inBatch[string(it.key)]
+		inBatch[string(it.key)] = true
+		it.decisions, it.actions = nil, nil
+		if stored.Version != "" {
+			if err := json.Unmarshal(stored.Body, &it.entry); err != nil {
+				return nil, fmt.Errorf("stored event %s: %w", it.key, err)
+			}
+		}
+	}
+	return st, nil
+}
+
+func (st *partitionState) decode(got []lineage.Record) (err error) {
+	st.asset = &lineage.Asset{}
+	if st.assetVersion != "" {
+		if st.asset, err = lineage.DecodeAsset(got[0].Body); err != nil {
+			return err
+		}
+	}
+	st.memory = map[string]policy.Memory{}
+	if st.memoryVersion != "" {
+		if err := json.Unmarshal(got[1].Body, &st.memory); err != nil {
+			return fmt.Errorf("stored policy memory of %s: %w", st.home, err)
+		}
+	}
+	return nil
+}
+
+// reduce joins what the event says about its primary asset.
+func (w *Worker) reduce(ctx context.Context, st *partitionState, it *item) (changed bool, err error) {
+	for _, p := range lineage.Patches(it.ev) {
+		if string(p.Asset) != st.home {
+			continue
+		}
+		c, overflow := st.asset.Apply(p)
+		changed = changed || c
+		if err := w.overflow(ctx, st.home, overflow); err != nil {
+			return false, err
+		}
+	}
+	return changed, nil
+}
+
+// record adds the event's own records: log entry, decisions, intents.
+func (w *Worker) record(ctx context.Context, b *batch, st *partitionState, it *item) error {
+	it.entry = w.entryOf(b, st, it)
+	if len(it.canonical) > maxInlineEvent {
+		n, err := lineage.WriteBlob(ctx, w.o.Store, st.home, string(it.key), it.canonical)
+		if err != nil {
+			return err
+		}
+		it.entry.Chunks, it.entry.Event = n, nil
+	}
+	body, err := json.Marshal(it.entry)
+	if err != nil {
+		return err
+	}
+	st.changes = append(st.changes, lineage.Change{Op: lineage.Create, Record: lineage.Record{
+		ID: lineage.EventRecord(it.key), Sort: lineage.EventSort(it.ev.Time, it.key), Body: body,
+	}})
+	if len(it.decisions) > 0 {
+		if body, err = json.Marshal(it.decisions); err != nil {
+			return err
+		}
+		st.changes = append(st.changes, lineage.Change{Op: lineage.Upsert, Record: lineage.Record{
+			ID: lineage.DecisionRecord(it.key), Sort: "decision/" + lineage.SortTime(it.ev.Time) + "/" + string(it.key), Body: body,
+		}})
+	}
+	for _, a := range it.actions {
+		c, err := policy.ActionChange(a.action, "")
+		if err != nil {
+			return err
+		}
+		st.changes = append(st.changes, c)
+	}
+	return nil
+}
+
+func (w *Worker) entryOf(b *batch, st *partitionState, it *item) lineage.Entry {
+	p := it.job.delivery.Properties
+	e := lineage.Entry{
+		ID: it.logKey(), Kind: it.ev.Kind, Asset: lineage.PrimaryAsset(it.ev), Workspace: it.ev.Workspace.Alias,
+		Received: it.job.received().UTC(), Queued: it.job.delivery.Enqueued.UTC(), Committed: st.now,
+		Via: p[lineage.PropVia], Subscription: p[lineage.PropSubscription], DeliveryCount: p[lineage.PropDeliveryCount],
+		TraceParent: p[lineage.PropTraceParent], Fenced: p[lineage.PropFenced] == "true",
+		Page: b.page, Decisions: len(it.decisions), Breaches: len(it.ev.Breaches), Loss: it.ev.Loss,
+		Event: it.canonical,
+	}
+	for _, a := range it.actions {
+		e.Actions = append(e.Actions, a.action.ID)
+	}
+	return e
+}
+
+// finish adds the documents that changed.
+func (st *partitionState) finish(assetChanged, memoryChanged bool) error {
+	if assetChanged {
+		st.asset.Rev++
+		st.asset.Recorded = st.now
+		body, err := json.Marshal(st.asset)
+		if err != nil {
+			return err
+		}
+		st.put(lineage.AssetRecord, st.assetVersion, body)
+	}
+	if memoryChanged {
+		body, err := json.Marshal(st.memory)
+		if err != nil {
+			return err
+		}
+		st.put(lineage.MemoryRecord, st.memoryVersion, body)
+	}
+	return nil
+}
+
+func (st *partitionState) put(id, version string, body []byte) {
+	c := lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: id, Body: body}}
+	if version != "" {
+		c.Op, c.Record.Version = lineage.Replace, version
+	}
+	st.changes = append(st.changes, c)
+}
+
+// committed notes what the commit made: versions of the intents to dispatch,
+// and the model version for the inventory.
+func (w *Worker) committed(b *batch, st *partitionState, items []*item, versions []string) {
+	byID := make(map[string]string, len(versions))
+	for i, c := range st.changes {
+		byID[c.Record.ID] = versions[i]
+	}
+	for _, it := range items {
+		if !it.fresh {
+			continue
+		}
+		for i, a := range it.actions {
+			it.actions[i].version = byID[lineage.ActionRecord(a.action.Key)]
+		}
+		w.metrics.decided(it.decisions)
+		w.logDecisions(it)
+	}
+	if st.asset.ID != "" {
+		b.note(st.asset)
+	}
+}
+
+func (w *Worker) logDecisions(it *item) {
+	for _, d := range it.decisions {
+		w.o.Logger.Info("decision", it.logFields(
+			zap.String("policy", d.Policy), zap.String("verdict", string(d.Verdict)), zap.String("reason", d.Reason),
+			zap.String("asset", d.Asset), zap.String("detail", d.Detail))...)
+	}
+}
+
+// quarantine keeps what could not be understood.
+func (w *Worker) quarantine(ctx context.Context, j *job) {
+	for i, q := range j.quarantine {
+		m := j.delivery.Message
+		m.Body = q.body
+		stored, err := lineage.Quarantine(ctx, w.o.Store, m, q.problem, j.received())
+		if err != nil {
+			j.fail(fmt.Errorf("quarantine: %w", err))
+			return
+		}
+		j.quarantine[i].stored = stored
+		w.metrics.quarantined(q.problem.Reason)
+		w.o.Logger.Warn("kept in quarantine", zap.String("id", stored.ID), zap.String("reason", stored.Reason), zap.String("detail", stored.Detail))
+	}
+}

@@ -1,0 +1,251 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/policy"
+)
+
+// effectsAtOnce bounds the effector calls of one batch.
+const effectsAtOnce = 16
+
+// dispatch performs the intents of a batch: those just committed, the open
+// ones of events that were seen before, and those that a wake-up names. Each
+// goes claim → limits → act → record; see perform.
+func (w *Worker) dispatch(ctx context.Context, b *batch) {
+	var g errgroup.Group
+	g.SetLimit(effectsAtOnce)
+	for _, it := range b.items {
+		if it.job.failure() != nil || it.finished {
+			continue
+		}
+		for _, a := range it.actions {
+			g.Go(func() error { return it.or(w.perform(ctx, b, a.action, a.version)) })
+		}
+		if !it.fresh {
+			for _, id := range it.entry.Actions {
+				g.Go(func() error { return it.or(w.resume(ctx, b, id)) })
+			}
+		}
+		if it.ev.Run != nil && it.ev.Run.Origin != "" {
+			g.Go(func() error { return it.or(w.runEnded(ctx, it.ev)) })
+		}
+	}
+	for _, j := range b.jobs {
+		if j.wake != "" {
+			g.Go(func() error {
+				if err := w.resume(ctx, b, j.wake); err != nil {
+					j.fail(err)
+				}
+				return nil
+			})
+		}
+	}
+	_ = g.Wait()
+}
+
+// or fails the item on an error; it never ends its siblings.
+func (it *item) or(err error) error {
+	if err != nil {
+		it.fail(err)
+	}
+	return nil
+}
+
+// resume looks at an action that somebody may have left half-way.
+func (w *Worker) resume(ctx context.Context, b *batch, id string) error {
+	for range maxConflicts {
+		a, version, err := policy.GetAction(ctx, w.o.Store, id)
+		if errors.Is(err, lineage.ErrNotFound) {
+			w.o.Logger.Warn("woken for an action that does not exist", zap.String("action", id))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now := w.o.Now().UTC()
+		switch {
+		case a.State == policy.Pending && a.NextAttempt.After(now):
+			return w.wake(ctx, a, a.NextAttempt)
+		case a.State == policy.Claimed && a.ClaimedUntil.After(now):
+			return w.wake(ctx, a, a.ClaimedUntil)
+		case a.State == policy.Running:
+			return w.overdue(ctx, a, version, now)
+		case a.State != policy.Pending && a.State != policy.Claimed:
+			return nil
+		}
+		a.State, a.ClaimedUntil, a.Updated = policy.Claimed, now.Add(claimFor), now
+		version, err = policy.PutAction(ctx, w.o.Store, a, version)
+		if errors.Is(err, lineage.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return w.perform(ctx, b, a, version)
+	}
+	return errConflicts
+}
+
+// wake asks to be called again. Waking twice is harmless.
+func (w *Worker) wake(ctx context.Context, a policy.Action, at time.Time) error {
+	return w.o.Queue.Send(ctx, []lineage.Message{policy.WakeMessage(a.ID, at)})
+}
+
+// perform acts on a claimed action and records what came of it.
+func (w *Worker) perform(ctx context.Context, b *batch, a policy.Action, version string) error {
+	suppressed, detail, err := w.withinLimits(ctx, b, a)
+	if err != nil {
+		return err
+	}
+	if suppressed != "" {
+		return w.suppress(ctx, b, a, version, suppressed, detail)
+	}
+	effector, ok := w.o.Effector(a.Target, a.Type)
+	if !ok {
+		err := &policy.PermanentError{Err: fmt.Errorf("no target %q in the policy file in force", a.Target)}
+		return w.conclude(ctx, b, a, version, policy.Outcome{}, err)
+	}
+	w.metrics.inFlight.WithLabelValues(string(a.Type)).Inc()
+	call, cancel := context.WithTimeout(ctx, w.o.EffectTimeout)
+	outcome, err := effector.Do(call, a)
+	cancel()
+	w.metrics.inFlight.WithLabelValues(string(a.Type)).Dec()
+	return w.conclude(ctx, b, a, version, outcome, err)
+}
+
+// withinLimits takes the reservations that an action needs.
+func (w *Worker) withinLimits(ctx context.Context, b *batch, a policy.Action) (suppressedBy, detail string, err error) {
+	if a.Type != policy.Retrain && a.Type != policy.Rollback {
+		return "", "", nil
+	}
+	model, _ := lineage.ParseID(a.Model)
+	if a.Type == policy.Retrain && model != "" {
+		holder, err := w.takeFlight(ctx, model, a.ID, w.o.Now())
+		if err != nil {
+			return "", "", err
+		}
+		if holder != "" {
+			return policy.ReasonInFlight, "a retrain of this model is under way: " + holder, nil
+		}
+	}
+	asset, _ := lineage.ParseID(a.Asset)
+	for _, budget := range b.policies.BudgetsFor(asset.Workspace(), model.Name(), a.Type) {
+		ok, err := w.takeBudget(ctx, budget, a)
+		if err != nil {
+			return "", "", err
+		}
+		if !ok {
+			return policy.ReasonBudget, "the budget " + budget.Name + " is used up for " + a.Created.UTC().Format(time.DateOnly), nil
+		}
+	}
+	return "", "", nil
+}
+
+// suppress records that a limit held the action. A used-up budget is told to
+// people: a review says what did not happen.
+func (w *Worker) suppress(ctx context.Context, b *batch, a policy.Action, version, by, detail string) error {
+	a.State, a.SuppressedBy, a.LastError = policy.Suppressed, by, ""
+	a.Outcome = &policy.Outcome{Summary: detail}
+	var notice *policy.Action
+	if by == policy.ReasonBudget {
+		n := w.notice(a, "warning", "budget:"+a.Asset, titleOf(a)+" was withheld", detail)
+		notice = &n
+	}
+	return w.end(ctx, b, a, version, notice)
+}
+
+// conclude turns an effector's answer into the action's next state.
+func (w *Worker) conclude(ctx context.Context, b *batch, a policy.Action, version string, outcome policy.Outcome, err error) error {
+	now := w.o.Now().UTC()
+	a.Attempts++
+	a.Updated, a.ClaimedUntil = now, time.Time{}
+	if err == nil {
+		a.Outcome, a.LastError = &outcome, ""
+		if outcome.Run != "" && a.Type == policy.Retrain {
+			return w.running(ctx, b, a, version)
+		}
+		a.State = policy.Succeeded
+		return w.end(ctx, b, a, version, nil)
+	}
+	a.LastError = err.Error()
+	at, giveUp := w.o.NextAttempt(a.Target, a.Attempts, err, now)
+	if !giveUp {
+		a.State, a.NextAttempt = policy.Pending, at
+		w.logAction(a, "action failed; it will be tried again")
+		w.metrics.action(a, "retry")
+		if _, err := policy.PutAction(ctx, w.o.Store, a, version); err != nil {
+			return err
+		}
+		return w.wake(ctx, a, at)
+	}
+	a.State = policy.Failed
+	var notice *policy.Action
+	if a.Type != policy.Review && a.Type != policy.Resolve {
+		n := w.notice(a, "error", "target:"+a.Target, titleOf(a)+" failed", fmt.Sprintf("gave up after %d attempts: %s", a.Attempts, a.LastError))
+		notice = &n
+	}
+	return w.end(ctx, b, a, version, notice)
+}
+
+// running records that the target started a run, whose own events will end
+// the action; unless they came first.
+func (w *Worker) running(ctx context.Context, b *batch, a policy.Action, version string) error {
+	a.State = policy.Running
+	version, err := policy.PutAction(ctx, w.o.Store, a, version)
+	if err != nil {
+		return err
+	}
+	w.logAction(a, "action started a run")
+	w.metrics.action(a, "started")
+	asset, err := lineage.ParseID(a.Asset)
+	if err != nil {
+		return fmt.Errorf("action %s: %w", a.ID, err)
+	}
+	job, err := lineage.Load(ctx, w.o.Store, lineage.NewID(lineage.Job, asset.Workspace(), a.Outcome.Run))
+	if err != nil {
+		return err
+	}
+	if job != nil {
+		if state, ended := endState(job.Text("status")); ended {
+			return w.endRun(ctx, b, a, version, state, job.Text("status"))
+		}
+	}
+	return w.wake(ctx, a, a.Updated.Add(w.o.RunTimeout))
+}
+
+// notice is a review about an action.
+func (w *Worker) notice(a policy.Action, severity, cause, title, reason string) policy.Action {
+	now := w.o.Now().UTC()
+	key := event.Digest("notice", a.Key, cause)
+	_, partition, _ := policy.SplitID(a.ID)
+	return policy.Action{
+		ID: policy.ActionID(key, partition), Key: key, Type: policy.Review, Target: policy.Desk,
+		Policy: a.Policy, PolicyHash: a.PolicyHash, Event: a.Event, Asset: a.Asset, Model: a.Model, Window: a.Window,
+		Cause: cause, Severity: severity, Title: title, Reason: reason,
+		Occurred: now, State: policy.Claimed, ClaimedUntil: now.Add(claimFor), Created: now, Updated: now,
+		Inputs: map[string]any{"action": a.ID},
+	}
+}
+
+func titleOf(a policy.Action) string {
+	what := "The " + string(a.Type)
+	if a.Model != "" {
+		what += " of " + a.Model
+	}
+	return what
+}
+
+func (w *Worker) logAction(a policy.Action, msg string) {
+	w.o.Logger.Info(msg, zap.String("action", a.ID), zap.String("type", string(a.Type)), zap.String("target", a.Target),
+		zap.String("policy", a.Policy), zap.String("event", a.Event), zap.String("state", string(a.State)),
+		zap.Int("attempts", a.Attempts), zap.String("error", a.LastError))
+}

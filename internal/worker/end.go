@@ -1,0 +1,172 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/policy"
+)
+
+// end records an action's final state, in one commit with the policy memory
+// that it frees (a retrain that ended is no longer in flight, one that never
+// started leaves no cooldown) and with the review that tells people, if there
+// is one. Then it gives reservations back and raises the review.
+func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version string, notice *policy.Action) error {
+	a.Updated, a.ClaimedUntil, a.NextAttempt = w.o.Now().UTC(), time.Time{}, time.Time{}
+	noticeVersion, err := w.commitEnd(ctx, a, version, notice)
+	if errors.Is(err, lineage.ErrConflict) {
+		// Somebody else took the action over: it is theirs to end.
+		w.o.Logger.Warn("an action changed hands while it was performed", zap.String("action", a.ID))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.logAction(a, "action ended")
+	w.metrics.action(a, string(a.State))
+	if a.Type == policy.Retrain {
+		if model, err := lineage.ParseID(a.Model); err == nil {
+			if err := w.releaseFlight(ctx, model, a.ID); err != nil {
+				return err
+			}
+		}
+	}
+	if notice == nil {
+		return nil
+	}
+	if err := w.listNotice(ctx, b, *notice); err != nil {
+		return err
+	}
+	return w.perform(ctx, b, *notice, noticeVersion)
+}
+
+func (w *Worker) commitEnd(ctx context.Context, a policy.Action, version string, notice *policy.Action) (noticeVersion string, err error) {
+	_, partition, _ := policy.SplitID(a.ID)
+	for range maxConflicts {
+		change, err := policy.ActionChange(a, version)
+		if err != nil {
+			return "", err
+		}
+		changes := []lineage.Change{change}
+		if notice != nil {
+			c, err := policy.ActionChange(*notice, "")
+			if err != nil {
+				return "", err
+			}
+			c.Op = lineage.Upsert
+			changes = append(changes, c)
+		}
+		memory, err := w.freedMemory(ctx, partition, a)
+		if err != nil {
+			return "", err
+		}
+		versions, err := w.o.Store.Commit(ctx, partition, append(changes, memory...))
+		var failed *lineage.ChangeError
+		if errors.As(err, &failed) && failed.ID == lineage.MemoryRecord {
+			continue
+		}
+		if err == nil && notice != nil {
+			noticeVersion = versions[1]
+		}
+		return noticeVersion, err
+	}
+	return "", errConflicts
+}
+
+// freedMemory is the change to the policy's memory that the end of an action
+// brings; none for actions that no rule counts as under way.
+func (w *Worker) freedMemory(ctx context.Context, partition string, a policy.Action) ([]lineage.Change, error) {
+	if a.Type != policy.Retrain && a.State != policy.Suppressed {
+		return nil, nil
+	}
+	got, err := w.o.Store.Get(ctx, partition, lineage.MemoryRecord)
+	if err != nil || got[0].Version == "" {
+		return nil, err
+	}
+	memory := map[string]policy.Memory{}
+	if err := json.Unmarshal(got[0].Body, &memory); err != nil {
+		return nil, fmt.Errorf("stored policy memory of %s: %w", partition, err)
+	}
+	m, known := memory[a.Policy]
+	if !known {
+		return nil, nil
+	}
+	memory[a.Policy] = m.Ended(a.Key, a.State == policy.Suppressed)
+	body, err := json.Marshal(memory)
+	if err != nil {
+		return nil, err
+	}
+	return []lineage.Change{{Op: lineage.Replace, Record: lineage.Record{ID: lineage.MemoryRecord, Version: got[0].Version, Body: body}}}, nil
+}
+
+// listNotice puts a review action that no event planned into the journal.
+func (w *Worker) listNotice(ctx context.Context, b *batch, n policy.Action) error {
+	body, err := json.Marshal(map[string]any{"id": n.ID, "created": n.Created})
+	if err != nil {
+		return err
+	}
+	return w.appendJournal(ctx, lineage.ActionJournal, b.page+"-n-"+n.Key, []lineage.JournalEntry{{Key: n.ID, Body: body}})
+}
+
+// runEnded ends the action that started a run, when the run's event says that
+// it is over. An action that is not recorded as running yet finds out by
+// itself, see running.
+func (w *Worker) runEnded(ctx context.Context, ev *event.Event) error {
+	state, ended := endState(ev.Run.Status)
+	if !ended {
+		return nil
+	}
+	a, version, err := policy.GetAction(ctx, w.o.Store, ev.Run.Origin)
+	if errors.Is(err, lineage.ErrNotFound) {
+		w.o.Logger.Warn("a run names an action that does not exist", zap.String("run", ev.Run.ID), zap.String("action", ev.Run.Origin))
+		return nil
+	}
+	if err != nil || a.State != policy.Running || a.Outcome == nil || a.Outcome.Run != ev.Run.ID {
+		return err
+	}
+	return w.endRun(ctx, &batch{page: w.pages.next(w.o.Now(), w.o.Name), policies: w.o.Policies()}, a, version, state, ev.Run.Status)
+}
+
+func (w *Worker) endRun(ctx context.Context, b *batch, a policy.Action, version string, state policy.State, status string) error {
+	a.State = state
+	outcome := *a.Outcome
+	outcome.Summary = fmt.Sprintf("run %s ended: %s", outcome.Run, status)
+	a.Outcome = &outcome
+	if state != policy.Failed {
+		return w.end(ctx, b, a, version, nil)
+	}
+	a.LastError = "the run ended as " + status
+	n := w.notice(a, "error", "retrain:"+a.Model, titleOf(a)+" failed", "The run "+outcome.Run+" ended as "+status+".")
+	return w.end(ctx, b, a, version, &n)
+}
+
+// overdue gives up on a run that nobody heard of for too long.
+func (w *Worker) overdue(ctx context.Context, a policy.Action, version string, now time.Time) error {
+	due := a.Updated.Add(w.o.RunTimeout)
+	if now.Before(due) {
+		return w.wake(ctx, a, due)
+	}
+	b := &batch{page: w.pages.next(now, w.o.Name), policies: w.o.Policies()}
+	a.State, a.LastError = policy.Failed, fmt.Sprintf("no end of the run was seen within %s", w.o.RunTimeout)
+	n := w.notice(a, "error", "retrain:"+a.Model, titleOf(a)+" has no end", a.LastError)
+	return w.end(ctx, b, a, version, &n)
+}
+
+// endState tells a run's final statuses from the others.
+func endState(status string) (policy.State, bool) {
+	switch strings.ToLower(status) {
+	case "completed", "finished":
+		return policy.Succeeded, true
+	case "failed", "canceled", "cancelled", "notresponding":
+		return policy.Failed, true
+	}
+	return "", false
+}

@@ -1,0 +1,165 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
+)
+
+// list adds the batch to what pages and commands list: journals of events,
+// decisions, actions and quarantine, and the inventory of models.
+func (w *Worker) list(ctx context.Context, b *batch) {
+	if err := w.listAll(ctx, b); err != nil {
+		for _, j := range b.jobs {
+			j.fail(err)
+		}
+		return
+	}
+	for _, it := range b.items {
+		if it.job.failure() == nil {
+			w.done.add(it.logKey())
+		}
+	}
+}
+
+// lines are the entries for one page.
+type lines struct {
+	events, decisions, actions []lineage.JournalEntry
+}
+
+func (w *Worker) listAll(ctx context.Context, b *batch) error {
+	pages := map[string]*lines{}
+	for _, it := range b.items {
+		if it.finished || it.entry.Page == "" || it.job.failure() != nil {
+			continue
+		}
+		if pages[it.entry.Page] == nil {
+			pages[it.entry.Page] = &lines{}
+		}
+		if err := w.addLines(pages[it.entry.Page], it); err != nil {
+			return err
+		}
+	}
+	for page, l := range pages {
+		if err := w.appendLines(ctx, page, l); err != nil {
+			return err
+		}
+	}
+	if err := w.listQuarantine(ctx, b); err != nil {
+		return err
+	}
+	return w.listModels(ctx, b)
+}
+
+func (w *Worker) addLines(l *lines, it *item) error {
+	e := it.entry
+	line, err := json.Marshal(lineage.EventLine{
+		Key: e.ID, ID: it.ev.ID, Kind: e.Kind, Asset: e.Asset, Workspace: e.Workspace, Type: it.ev.Type,
+		Subject: it.ev.Subject, Time: it.ev.Time.UTC(), Received: e.Received, Committed: e.Committed,
+		Decisions: e.Decisions, Actions: len(e.Actions), Breaches: e.Breaches,
+	})
+	if err != nil {
+		return err
+	}
+	l.events = append(l.events, lineage.JournalEntry{Key: e.ID, Body: line})
+	for _, d := range it.decisions {
+		body, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		l.decisions = append(l.decisions, lineage.JournalEntry{Key: e.ID + "/" + d.Policy + "/" + d.Signal, Body: body})
+	}
+	for _, id := range e.Actions {
+		body, err := json.Marshal(map[string]any{"id": id, "created": e.Committed})
+		if err != nil {
+			return err
+		}
+		l.actions = append(l.actions, lineage.JournalEntry{Key: id, Body: body})
+	}
+	return nil
+}
+
+func (w *Worker) appendLines(ctx context.Context, page string, l *lines) error {
+	for _, part := range []struct {
+		journal lineage.Journal
+		entries []lineage.JournalEntry
+	}{
+		{lineage.EventJournal, l.events}, {lineage.DecisionJournal, l.decisions}, {lineage.ActionJournal, l.actions},
+	} {
+		if err := w.appendJournal(ctx, part.journal, page, part.entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Worker) appendJournal(ctx context.Context, j lineage.Journal, page string, entries []lineage.JournalEntry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	day, _, _ := strings.Cut(page, "T")
+	err := w.opened.once(j.Name+"/"+day, func() error { return j.Open(ctx, w.o.Store, page) })
+	if err != nil {
+		return err
+	}
+	return j.Append(ctx, w.o.Store, page, entries)
+}
+
+func (w *Worker) listQuarantine(ctx context.Context, b *batch) error {
+	var entries []lineage.JournalEntry
+	for _, j := range b.jobs {
+		for _, q := range j.quarantine {
+			if q.stored.ID == "" {
+				continue
+			}
+			body, err := json.Marshal(q.stored)
+			if err != nil {
+				return err
+			}
+			entries = append(entries, lineage.JournalEntry{Key: q.stored.ID, Body: body})
+		}
+	}
+	return w.appendJournal(ctx, lineage.QuarantineJournal, b.page, entries)
+}
+
+func (w *Worker) listModels(ctx context.Context, b *batch) error {
+	items := make([]lineage.InventoryItem, 0, len(b.inventory))
+	for _, it := range b.inventory {
+		items = append(items, it)
+		err := w.opened.once("inventory/"+it.Workspace, func() error { return lineage.OpenInventory(ctx, w.o.Store, it.Workspace) })
+		if err != nil {
+			return err
+		}
+	}
+	if err := lineage.UpdateInventory(ctx, w.o.Store, items); err != nil {
+		return fmt.Errorf("inventory: %w", err)
+	}
+	return nil
+}
+
+// openedDirectories remembers which directory records this process has made
+// sure of.
+type openedDirectories struct {
+	mu   sync.Mutex
+	done map[string]bool
+}
+
+func (o *openedDirectories) once(name string, open func() error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.done[name] {
+		return nil
+	}
+	if err := open(); err != nil {
+		return err
+	}
+	if o.done == nil || len(o.done) > 10_000 {
+		o.done = map[string]bool{}
+	}
+	o.done[name] = true
+	return nil
+}

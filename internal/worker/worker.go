@@ -1,0 +1,231 @@
+// Package worker is the pipeline that an accepted event goes through:
+//
+//	parse → enrich → reduce → decide → commit → spread, list, dispatch → settle
+//
+// One file per step, in that order. Messages come in batches; events of one
+// asset are committed together, assets side by side, and a message is settled
+// only when everything that follows from it is durable. Whatever goes wrong
+// in between, the message is delivered again and the steps are repeated: each
+// of them is idempotent.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/policy"
+)
+
+// Options configure a Worker. Queue, Store, Parser, Policies and Effector are
+// required.
+type Options struct {
+	Queue  lineage.Queue
+	Store  lineage.Store
+	Parser *event.Parser
+	// Policies gives the set in force; it may change between calls, never
+	// within a batch.
+	Policies func() *policy.Set
+	// Effector finds the effector of a target; false when there is none.
+	Effector func(target string, t policy.ActionType) (policy.Effector, bool)
+	// NextAttempt says when a failed action is tried again, or that it is not.
+	NextAttempt func(target string, attempts int, err error, now time.Time) (at time.Time, giveUp bool)
+	// Enrich adds what an event does not carry. Defaults to nothing.
+	Enrich Enricher
+
+	Logger     *zap.Logger
+	Registerer prometheus.Registerer
+	// Now defaults to time.Now.
+	Now func() time.Time
+	// Name tells this process apart from others in journal pages; a few
+	// random characters.
+	Name string
+	// Batch is how many messages are worked on together. Defaults to 200.
+	Batch int
+	// Loops is how many batches are in work at once. Defaults to 2.
+	Loops int
+	// EffectTimeout bounds one call of an effector. Defaults to 30 s.
+	EffectTimeout time.Duration
+	// RunTimeout is how long a retrain's run may go without an end before the
+	// action counts as failed. Defaults to 24 h.
+	RunTimeout time.Duration
+	// RetryDelay is the delay before a message is tried again when a step
+	// failed; it doubles with every attempt up to five minutes. Defaults to 1 s.
+	RetryDelay time.Duration
+}
+
+// Worker performs the pipeline.
+type Worker struct {
+	o       Options
+	metrics *metrics
+	locks   keyLocks
+	done    *recent
+	pages   pageNumbers
+	opened  openedDirectories
+}
+
+// New builds a Worker; Run starts it.
+func New(o Options) (*Worker, error) {
+	if o.Queue == nil || o.Store == nil || o.Parser == nil || o.Policies == nil || o.Effector == nil || o.NextAttempt == nil {
+		return nil, errors.New("worker: Queue, Store, Parser, Policies, Effector and NextAttempt are required")
+	}
+	o.setDefaults()
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	return &Worker{o: o, metrics: m, done: newRecent(16_384)}, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Enrich == nil {
+		o.Enrich = nothing{}
+	}
+	defaultTo(&o.Batch, 200)
+	defaultTo(&o.Loops, 2)
+	defaultTo(&o.EffectTimeout, 30*time.Second)
+	defaultTo(&o.RunTimeout, 24*time.Hour)
+	defaultTo(&o.RetryDelay, time.Second)
+	if o.Name == "" {
+		o.Name = "w"
+	}
+}
+
+func defaultTo[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// Run works until ctx ends, then finishes the batches in hand (as long as
+// drain allows) and returns. Faults of queue and store do not end it: it backs
+// off and goes on.
+func (w *Worker) Run(ctx context.Context, drain time.Duration) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(drain, cancel) })
+	defer stop()
+	var loops sync.WaitGroup
+	for range w.o.Loops {
+		loops.Go(func() { w.loop(ctx, work) })
+	}
+	loops.Wait()
+	return nil
+}
+
+// loop receives under ctx and works under work, which outlives it.
+func (w *Worker) loop(ctx, work context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		deliveries, err := w.o.Queue.Receive(ctx, w.o.Batch)
+		switch {
+		case err == nil:
+			failures = 0
+			if len(deliveries) > 0 {
+				w.Process(work, deliveries)
+			}
+		case ctx.Err() != nil || errors.Is(err, lineage.ErrClosed):
+			return
+		default:
+			failures++
+			w.o.Logger.Warn("can't receive from the queue; trying again", zap.Error(err), zap.Int("failures", failures))
+			pause(ctx, w.backoff(failures))
+		}
+	}
+}
+
+func (w *Worker) backoff(failures int) time.Duration {
+	return min(w.o.RetryDelay<<min(failures-1, 8), 5*time.Minute)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// Process takes one batch through all steps and settles every delivery.
+func (w *Worker) Process(ctx context.Context, deliveries []lineage.Delivery) {
+	started := w.o.Now()
+	stop := w.keepLeases(ctx, deliveries)
+	defer stop()
+	b := w.parse(deliveries)
+	w.enrich(ctx, b)
+	w.commit(ctx, b)
+	var steps errgroup.Group
+	steps.Go(func() error { w.spread(ctx, b); return nil })
+	steps.Go(func() error { w.dispatch(ctx, b); return nil })
+	_ = steps.Wait()
+	w.list(ctx, b)
+	w.settle(ctx, b)
+	w.metrics.batch(b, started, w.o.Now())
+}
+
+// keepLeases extends the leases of a batch that takes longer than a third of
+// them; stop ends it.
+func (w *Worker) keepLeases(ctx context.Context, deliveries []lineage.Delivery) (stop func()) {
+	every := time.Until(deliveries[0].LeasedUntil) / 3
+	if every < time.Second {
+		every = time.Second
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	leases := make([]lineage.Lease, len(deliveries))
+	for i, d := range deliveries {
+		leases[i] = d.Lease
+	}
+	var extend func()
+	var timer *time.Timer
+	var mu sync.Mutex
+	extend = func() {
+		if err := w.o.Queue.Extend(ctx, leases); err != nil && ctx.Err() == nil {
+			w.o.Logger.Warn("can't extend leases; others may repeat this work", zap.Error(err))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() == nil {
+			timer = time.AfterFunc(every, extend)
+		}
+	}
+	timer = time.AfterFunc(every, extend)
+	return func() {
+		cancel()
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+	}
+}
+
+// settle gives every delivery its verdict.
+func (w *Worker) settle(ctx context.Context, b *batch) {
+	settlements := make([]lineage.Settlement, len(b.jobs))
+	for i, j := range b.jobs {
+		settlements[i] = lineage.Settlement{Lease: j.delivery.Lease}
+		if err := j.failure(); err != nil {
+			settlements[i].Verdict = lineage.Retry
+			settlements[i].After = w.backoff(j.delivery.Attempt)
+			w.metrics.retries.Inc()
+			w.o.Logger.Warn("an event could not be worked on; it will be tried again",
+				zap.String("message", j.delivery.ID), zap.Int("attempt", j.delivery.Attempt),
+				zap.Duration("after", settlements[i].After), zap.Error(err))
+		}
+	}
+	if err := w.o.Queue.Settle(ctx, settlements); err != nil {
+		w.o.Logger.Warn("can't settle; the messages will come again", zap.Error(err))
+	}
+}
