@@ -50,7 +50,7 @@ func DefaultModelJobKeys() []string {
 // DefaultDataInputKeys lists the keys under which runs name their data.
 func DefaultDataInputKeys() []string {
 	return []string{
-		"modelwarden.inputs", "azureml.inputs", "azureml.dataInputs", "azureml.data",
+		"modelwarden.inputs", "azureml.input.training_data", "azureml.inputs", "azureml.dataInputs", "azureml.data",
 		"input_data", "inputData", "training_data", "trainingData",
 		"data_asset", "dataAsset", "dataset", "training_dataset",
 	}
