@@ -117,7 +117,10 @@ func alertEnvelope(s *scanner, f *fields, raw span) (e Envelope, reason, what st
 		return e, ReasonUnsupportedType, fmt.Sprintf(
 			"the alert has schema %q: enable the common alert schema in the action group", clip(schema, 80))
 	}
-	d := &document{scanner: *s, root: raw}
+	d := &document{scanner: s.at(raw), root: raw}
+	if d.value(1); d.fault != sound { // as data it stands one level deeper
+		return e, d.fault.reason(), d.fault.String()
+	}
 	var parts alertParts
 	parts.find(d, raw, false)
 	a := d.essentials(parts.essentials)

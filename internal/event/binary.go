@@ -50,7 +50,8 @@ func binaryItem(e Envelope, body []byte) Item {
 
 // asJSON makes JSON of any payload: JSON stays as it is, text becomes a
 // string, other bytes an object with one member, data_base64. Nothing and
-// null are no payload.
+// null are no payload. JSON that nests too deep to stand in an event counts as
+// text.
 func asJSON(b []byte) []byte {
 	text := bytes.TrimSpace(bytes.TrimPrefix(b, []byte("\ufeff")))
 	if len(text) == 0 || string(text) == "null" {
@@ -61,7 +62,7 @@ func asJSON(b []byte) []byte {
 		return append(base64.StdEncoding.AppendEncode(out, b), `"}`...)
 	}
 	s := newScanner(text)
-	if s.value(0); s.fault == sound && s.pos == len(text) {
+	if s.value(1); s.fault == sound && s.pos == len(text) {
 		return text
 	}
 	return appendQuoted(nil, string(b))

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -250,6 +251,30 @@ func sameEnvelope(t fataler, got, want event.Envelope) {
 		got.Subject == want.Subject && got.Time.Equal(want.Time) && string(got.Data) == string(want.Data)
 	if !same {
 		t.Fatalf("got %+v\nwant %+v", got, want)
+	}
+}
+
+// What Split accepts, the worker's Split must accept again, or an accepted
+// event would be lost to its own depth.
+func TestCanonicalFormReadsBackAtAnyDepth(t *testing.T) {
+	binary := headers("ce-id", "1", "ce-type", "t", "ce-source", "s")
+	for depth := 120; depth < 140; depth++ {
+		deep := strings.Repeat("[", depth) + strings.Repeat("]", depth)
+		for body, header := range map[string]func(string) string{
+			deep: binary,
+			`{"id":"1","type":"t","source":"s","data":` + deep + `}`:                                                     nil,
+			`{"schemaId":"azureMonitorCommonAlertSchema","data":{"essentials":{"alertId":"1"},"x":` + deep + `}}`:        nil,
+			`{"id":"1","type":"t","source":"s","data_base64":"` + base64.StdEncoding.EncodeToString([]byte(deep)) + `"}`: nil,
+		} {
+			items, err := event.Split("application/json", header, []byte(body))
+			if err != nil || items[0].Problem != nil {
+				continue
+			}
+			again, err := event.Split("", nil, items[0].Envelope.AppendJSON(nil))
+			if err != nil || again[0].Problem != nil {
+				t.Errorf("depth %d: %.80s: %v, %v", depth, body, again, err)
+			}
+		}
 	}
 }
 
