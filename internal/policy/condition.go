@@ -208,6 +208,9 @@ func hint(message string) string {
 		}
 		return out
 	}
+	if strings.Contains(message, "exceeds nesting limit") {
+		return fmt.Sprintf("loops (all, exists, map, filter) are nested more than %d deep", maxLoopsCEL)
+	}
 	return strings.TrimPrefix(message, "Syntax error: ")
 }
 

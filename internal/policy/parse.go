@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/modelwarden/modelwarden/internal/policy/strictyaml"
 )
@@ -37,7 +39,9 @@ func Merge(parts ...Part) (*File, error) {
 		maps.Copy(c.targets, p.File.Targets)
 	}
 	for _, p := range parts {
+		before := len(c.problems)
 		c.check(p)
+		inOrder(c.problems[before:])
 		out.add(p.File)
 	}
 	if len(c.problems) > 0 {
@@ -61,23 +65,31 @@ func (f *File) add(p *File) {
 	maps.Copy(f.Targets, p.Targets)
 }
 
-// join puts problems of two passes over one document in the document's order
-// and drops what the second says of a place that the first already named.
+// join puts problems of two passes over one document in the document's order.
+// What the second pass says of a value that could not be read whole is left
+// out: it follows from what the first one said.
 func join(first Problems, err error) Problems {
 	second, _ := err.(Problems)
 	out := slices.Clone(first)
 	for _, p := range second {
-		if !slices.ContainsFunc(first, func(q Problem) bool { return q.Line == p.Line && q.Column == p.Column }) {
+		if !slices.ContainsFunc(first, func(q Problem) bool { return within(q.Path, p.Path) || within(p.Path, q.Path) }) {
 			out = append(out, p)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Problem) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
+	inOrder(out)
 	return out
+}
+
+// within reports whether a path is the other or leads into it.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && outer != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+func inOrder(ps Problems) {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column, strings.Compare(a.Path, b.Path))
+	})
 }
 
 // checker collects what is wrong with the meaning of policy files.
