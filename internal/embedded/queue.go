@@ -132,9 +132,11 @@ func (q *queue) add(data, states []byte, ends []int) error {
 	}
 	q.counts.live += int64(len(ends))
 	s := newSegment(q.last, data, states, ends)
-	s.stored = false
 	if states != nil {
-		q.touch(s)
+		// At once: receivers of this very group may read the row.
+		if err := s.save(q.w); err != nil {
+			return err
+		}
 	}
 	if q.loaded != q.last-1 || q.resident > windowBytes {
 		return nil
