@@ -204,7 +204,7 @@ func (e *eventReader) explain(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = errors.New("the array has no end")
 	}
-	return fmt.Errorf("event %d, at byte %d: %w", e.count+1, e.dec.InputOffset(), err)
+	return fmt.Errorf("event %d, after byte %d: %w", e.count+1, e.dec.InputOffset(), err)
 }
 
 // ration is a reader that gives at most `left` bytes, which its user renews

@@ -91,7 +91,8 @@ The commands below talk to a server (modelwarden serve). They find it by
 --server or MODELWARDEN_SERVER, and show it the token in MODELWARDEN_TOKEN or
 in the file that --token-file names.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate did not pass, 130 interrupted.`,
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a gate did not pass,
+130 interrupted.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noSuchCommand,

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"time"
 
@@ -38,7 +37,7 @@ func (p *program) deadCommand() *cobra.Command {
 	})
 	discard := verbCommand(p, verb{
 		use: "discard", argument: "ID", short: "Remove dead letters for good",
-		long:    "Remove dead letters for good. There is no way back: look at them first with \"dead show\".",
+		long:    "Remove dead letters for good. There is no way back: look at them first, with\n\"dead show\".",
 		example: "  modelwarden dead discard 17", completes: suggest,
 		do: func(ctx context.Context, c *client, id string) (string, error) {
 			return id + " is gone", c.delete(ctx, "dead/"+url.PathEscape(id))
@@ -107,17 +106,14 @@ func deadPage(o *output, d deadDoc) error {
 		{"message", text(d.MessageID)},
 	}
 	facts = append(facts, propertyFacts(d.Properties)...)
-	return o.facts(append(facts, bodyFact(d.Size, d.Body, d.Encoding)))
+	return o.facts(append(facts, bodyFacts(d.Size, d.Body, d.Encoding)...))
 }
 
 // bodyColumns is how much of a body a page shows; -o json has all of it.
 const bodyColumns = 2000
 
-func bodyFact(size int, body, encoding string) fact {
+func bodyFacts(size int, body, encoding string) []fact {
 	c := text(body)
 	c.human = clip(printable(body), bodyColumns)
-	if encoding == "base64" {
-		c.human = "base64 " + c.human
-	}
-	return fact{fmt.Sprintf("body (%d B)", size), c}
+	return []fact{{"size", number(size)}, {"encoding", text(encoding)}, {"body", c}}
 }

@@ -32,7 +32,8 @@ func (p *program) eventCommand() *cobra.Command {
 		long: `Tell the story of one event: when it was received, queued and committed, what
 every policy decided about it and why, and what became of the actions.
 
-ID is the event's key as "event list" shows it, or the id that its sender gave it.`,
+ID is the event's key as "event list" shows it, or the id that its sender gave
+it.`,
 		example: "  modelwarden event show 5m7v3qk2c6w4x2y5z7a2b3c4d5@monitor/contoso-ml/churn-monitor\n" +
 			"  modelwarden event show 56afc886-767b-d359-d59e-0da7877166b2 -o json",
 		path: idPath("events/"), page: eventPage,

@@ -45,21 +45,24 @@ func modelColumns(o *output) []column[lineage.InventoryItem] {
 		{"stage", func(m item) cell { return text(m.Stage) }},
 		{"owner", func(m item) cell { return text(m.Owner) }},
 		{"job", func(m item) cell { return text(string(m.Job)) }},
-		{"deployments", func(m item) cell { return ids(m.Deployments, 2) }},
+		{"deployments", func(m item) cell { return places(m.Deployments) }},
 		{"registered", func(m item) cell { return o.when(m.Registered) }},
 		{"updated", func(m item) cell { return o.when(m.Updated) }},
 	}
 }
 
-// ids shows the first few of a list, and scripts all of it.
-func ids(all []lineage.ID, few int) cell {
+// places shows people the first place by its name, and scripts the ids of all.
+func places(all []lineage.ID) cell {
 	parts := make([]string, len(all))
 	for i, id := range all {
 		parts[i] = string(id)
 	}
 	c := text(strings.Join(parts, ","))
-	if len(parts) > few {
-		c.human = fmt.Sprintf("%s +%d", strings.Join(parts[:few], ","), len(parts)-few)
+	if len(all) > 0 {
+		c.human = all[0].Name() + "/" + all[0].Version()
+	}
+	if len(all) > 1 {
+		c.human += fmt.Sprintf(" +%d", len(all)-1)
 	}
 	return c
 }
@@ -135,7 +138,7 @@ func windowFacts(o *output, w measuredWindow) []fact {
 		facts = append(facts, fact{"breach", text(shownTime(w.At) + " " + breachText(b))})
 	}
 	if len(w.Breaches) == 0 {
-		facts = append(facts, fact{"breach", text(shownTime(w.At) + " " + cmp.Or(w.Signal, w.Window) + " (details lost)")})
+		facts = append(facts, fact{"breach", text(shownTime(w.At) + " " + cmp.Or(w.Signal, w.Window) + " (no details)")})
 	}
 	if w.More > 0 {
 		facts = append(facts, fact{"breach", text(fmt.Sprintf("and %d more in the same window", w.More))})

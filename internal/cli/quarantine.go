@@ -65,7 +65,7 @@ func quarantinePage(o *output, q quarantinedDoc) error {
 		{"replayed", o.when(q.Replayed)},
 	}
 	facts = append(facts, propertyFacts(q.Properties)...)
-	return o.facts(append(facts, bodyFact(q.Size, q.Body, q.Encoding)))
+	return o.facts(append(facts, bodyFacts(q.Size, q.Body, q.Encoding)...))
 }
 
 // propertyFacts are the properties that a message travelled with.

@@ -3,8 +3,8 @@ package cli
 import (
 	"bufio"
 	"fmt"
+	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -76,8 +76,8 @@ func (w *rowWriter) fail(err error) error {
 }
 
 // tsvEscape writes a value on one line without tabs: \t, \n, \r and \\ stand
-// for themselves, other control characters and bytes that are no UTF-8 are
-// \xNN. Undoing the escapes gives the value back.
+// for themselves, the bytes of what is not printable are \xNN. Undoing the
+// escapes gives the value back.
 func tsvEscape(s string) string {
 	if isPlain(s) && !strings.Contains(s, `\`) {
 		return s
@@ -94,7 +94,7 @@ func tsvEscape(s string) string {
 			b.WriteString(`\n`)
 		case r == '\r':
 			b.WriteString(`\r`)
-		case unicode.IsControl(r) || r == utf8.RuneError && size == 1:
+		case !strconv.IsPrint(r) || r == utf8.RuneError && size == 1:
 			for i := range size {
 				fmt.Fprintf(&b, `\x%02x`, s[i])
 			}

@@ -149,16 +149,13 @@ func printStatus(o *output, doc *statusDoc) error {
 }
 
 func serviceFacts(o *output, s serviceDoc) []fact {
-	policies := text(strings.Join(s.Policies.Names, ", "))
-	if s.Policies.Mode != "" {
-		policies.human = strings.TrimSpace(s.Policies.Mode + " " + policies.human)
-	}
 	return []fact{
 		{"version", text(s.Version)},
 		{"started", o.when(s.Started)},
 		{"messages", text(counts(s.Queue, []string{"ready", "leased", "delayed", "dead"}))},
 		{"reviews", text(counts(s.OpenReviews, []string{"critical", "error", "warning", "info"}))},
-		{"policies", policies},
+		{"mode", text(s.Policies.Mode)},
+		{"in force", text(strings.Join(s.Policies.Names, ", "))},
 		{"policy error", text(s.Policies.LastError)},
 	}
 }

@@ -10,17 +10,18 @@ import (
 )
 
 // tree draws a lineage graph as an indented tree around its root: what led to
-// it above, what came of it below. Every edge is drawn once. An asset that
-// more than one path reaches has its branches at the first place and a mark
-// at the others, so shared assets stay short and cycles end.
+// it in the first half, what came of it in the second. Each half draws an
+// edge once. An asset that more than one path reaches has its branches at the
+// first place and a mark at the others, so shared assets stay short and
+// cycles end.
 type tree struct {
 	w     io.Writer
 	nodes map[lineage.ID]lineage.Node
 	// in and out are the edges by their ends.
 	in, out map[lineage.ID][]lineage.Arc
-	// drawn edges and expanded nodes; the latter by the way that was walked.
-	drawn    map[string]bool
-	expanded map[string]bool
+	// drawn edges and expanded nodes of each half.
+	drawn    map[lineage.Direction]map[string]bool
+	expanded map[lineage.Direction]map[lineage.ID]bool
 	err      error
 }
 
@@ -35,7 +36,8 @@ func drawTree(w io.Writer, g *lineage.Graph) error {
 	t := &tree{
 		w: w, nodes: map[lineage.ID]lineage.Node{},
 		in: map[lineage.ID][]lineage.Arc{}, out: map[lineage.ID][]lineage.Arc{},
-		drawn: map[string]bool{}, expanded: map[string]bool{},
+		drawn:    map[lineage.Direction]map[string]bool{lineage.Up: {}, lineage.Down: {}},
+		expanded: map[lineage.Direction]map[lineage.ID]bool{lineage.Up: {}, lineage.Down: {}},
 	}
 	for _, n := range g.Nodes {
 		t.nodes[n.ID] = n
@@ -65,12 +67,11 @@ func arcKey(e lineage.Arc) string {
 
 // halves draws causes, then effects.
 func (t *tree) halves(root lineage.ID) {
-	causes, effects := t.in[root], t.out[root]
-	if len(causes) > 0 {
+	if len(t.in[root]) > 0 {
 		t.line("", headCauses)
 		t.branches(root, "", lineage.Up)
 	}
-	if len(effects) > 0 {
+	if len(t.undrawn(root, lineage.Down)) > 0 {
 		t.line("", headEffects)
 		t.branches(root, "", lineage.Down)
 	}
@@ -78,50 +79,56 @@ func (t *tree) halves(root lineage.ID) {
 
 // branches draws the edges of a node in one direction.
 func (t *tree) branches(id lineage.ID, indent string, way lineage.Direction) {
-	t.expanded[string(way)+string(id)] = true
+	t.expanded[way][id] = true
 	edges := t.undrawn(id, way)
+	for _, e := range edges {
+		t.drawn[way][arcKey(e)] = true
+	}
 	for i, e := range edges {
-		t.drawn[arcKey(e)] = true
 		fork, below := "├─ ", "│  "
 		if i == len(edges)-1 {
 			fork, below = "└─ ", "   "
 		}
-		other, again := e.From, false
-		if e.From == id {
+		other, outward := e.From, way == lineage.Down && e.From == id
+		if outward {
 			other = e.To
 		}
-		again = t.expanded[string(way)+string(other)]
-		mark := ""
-		if again && (len(t.in[other]) > 0 && way == lineage.Up || len(t.out[other]) > 0 && way == lineage.Down) {
-			mark = "  (see above)"
+		branch := edgeLabel(e, outward) + " " + t.label(other)
+		if t.expanded[way][other] {
+			t.line(indent+fork, branch+t.seen(other, way))
+			continue
 		}
-		t.line(indent+fork, edgeLabel(e, id)+" "+t.label(other)+mark)
-		if !again {
-			t.branches(other, indent+below, way)
-		}
+		t.line(indent+fork, branch)
+		t.branches(other, indent+below, way)
 	}
+}
+
+// seen marks an asset whose branches are elsewhere, if it has any.
+func (t *tree) seen(id lineage.ID, way lineage.Direction) string {
+	if way == lineage.Up && len(t.in[id]) == 0 || way == lineage.Down && len(t.out[id]) == 0 {
+		return ""
+	}
+	return "  (see above)"
 }
 
 // undrawn are the edges to follow from a node. On the way down, the monitors
 // that watch the node belong to it, although they point at it.
 func (t *tree) undrawn(id lineage.ID, way lineage.Direction) []lineage.Arc {
-	edges := t.in[id]
+	edges := slices.Clone(t.in[id])
 	if way == lineage.Down {
-		edges = slices.Clone(t.out[id])
-		for _, e := range t.in[id] {
-			if e.Type == lineage.Watches {
-				edges = append(edges, e)
-			}
-		}
+		edges = slices.DeleteFunc(edges, func(e lineage.Arc) bool {
+			return e.Type != lineage.Watches || t.drawn[lineage.Up][arcKey(e)]
+		})
+		edges = append(slices.Clone(t.out[id]), edges...)
 	}
-	return slices.DeleteFunc(slices.Clone(edges), func(e lineage.Arc) bool { return t.drawn[arcKey(e)] })
+	return slices.DeleteFunc(edges, func(e lineage.Arc) bool { return t.drawn[way][arcKey(e)] })
 }
 
-// edgeLabel names the edge as seen from id: the arrow points to the effect.
-func edgeLabel(e lineage.Arc, id lineage.ID) string {
-	label := "→ " + string(e.Type)
-	if e.To == id {
-		label = "← " + string(e.Type)
+// edgeLabel names an edge; the arrow points to the effect.
+func edgeLabel(e lineage.Arc, outward bool) string {
+	label := "← " + string(e.Type)
+	if outward {
+		label = "→ " + string(e.Type)
 	}
 	if !e.Until.IsZero() {
 		label += fmt.Sprintf(" (until %s)", shownTime(e.Until))
@@ -152,7 +159,7 @@ func (t *tree) label(id lineage.ID) string {
 func (t *tree) rest(g *lineage.Graph) {
 	heading := "also"
 	for _, e := range g.Edges {
-		if t.drawn[arcKey(e)] {
+		if t.drawn[lineage.Up][arcKey(e)] || t.drawn[lineage.Down][arcKey(e)] {
 			continue
 		}
 		if heading != "" {
