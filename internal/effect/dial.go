@@ -66,7 +66,7 @@ func newAllowance(d Dialing) (*allowance, error) {
 		if strings.Contains(s, "/") {
 			p, err := netip.ParsePrefix(s)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %q is not an address block such as 10.0.0.0/24", d.Setting, s)
+				return nil, fmt.Errorf("allowPrivate: %q is not an address block such as 10.0.0.0/24", s)
 			}
 			a.blocks = append(a.blocks, p.Masked())
 			continue
@@ -77,7 +77,7 @@ func newAllowance(d Dialing) (*allowance, error) {
 			continue
 		}
 		if s == "" || strings.ContainsAny(s, ":@ *") {
-			return nil, fmt.Errorf("%s: %q: want a host name without a port, an address, or a block", d.Setting, s)
+			return nil, fmt.Errorf("allowPrivate: %q: want a host name without a port, an address, or a block", s)
 		}
 		a.hosts[canonicalHost(s)] = true
 	}

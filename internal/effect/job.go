@@ -3,6 +3,7 @@ package effect
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/modelwarden/modelwarden/internal/event"
@@ -72,7 +73,11 @@ func newJob(o *SandboxOptions, a policy.Action) job {
 
 // newJobInput takes what names data ("azureml:churn@latest", "https://…") for
 // a folder and all else for a literal.
-func newJobInput(value string) jobInput {
+func newJobInput(input any) jobInput {
+	value := fmt.Sprint(input)
+	if f, ok := input.(float64); ok {
+		value = strconv.FormatFloat(f, 'f', -1, 64) // 1000000, not 1e+06
+	}
 	if strings.HasPrefix(value, "azureml:") || strings.Contains(value, "://") {
 		return jobInput{JobInputType: "uri_folder", URI: value}
 	}

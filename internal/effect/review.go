@@ -79,4 +79,9 @@ func reviewPath(id string) string { return "/reviews/" + id }
 func cause(a policy.Action) string { return cmp.Or(a.Cause, a.Policy+" on "+a.Asset) }
 
 // happened is when what the action answers to took place.
-func happened(a policy.Action) time.Time { return a.Created }
+func happened(a policy.Action) time.Time {
+	if a.Occurred.IsZero() {
+		return a.Created
+	}
+	return a.Occurred
+}

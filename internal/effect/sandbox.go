@@ -25,9 +25,10 @@ type SandboxOptions struct {
 	URL                                    string
 	Subscription, ResourceGroup, Workspace string
 	// Component is the pipeline component to run, Experiment the name its
-	// runs are grouped under, Inputs what it is given.
+	// runs are grouped under, Inputs what it is given: text, numbers, truth
+	// values. The workspace decides what is missing.
 	Component, Experiment string
-	Inputs                map[string]string
+	Inputs                map[string]any
 	// Client is one of NewClient's.
 	Client    *http.Client
 	UserAgent string
@@ -49,9 +50,6 @@ func NewSandbox(o SandboxOptions) (*Sandbox, error) {
 	u, err := parseURL(o.URL)
 	if err != nil {
 		return nil, err
-	}
-	if o.Component == "" {
-		return nil, errors.New("component: name the pipeline component that retrains")
 	}
 	if !strings.Contains(strings.ToLower(u.Path), "/workspaces/") {
 		if o.Subscription == "" || o.ResourceGroup == "" || o.Workspace == "" {

@@ -27,11 +27,11 @@ func newSigner(secrets []string) (signer, error) {
 		if encoded, ok := strings.CutPrefix(secret, secretPrefix); ok {
 			var err error
 			if key, err = base64.StdEncoding.DecodeString(encoded); err != nil {
-				return signer{}, errors.New(`the secret begins with "whsec_" but what follows is not base64`)
+				return signer{}, errors.New(`secret: it begins with "whsec_" but what follows is not base64`)
 			}
 		}
 		if len(key) == 0 {
-			return signer{}, errors.New("the secret is empty")
+			return signer{}, errors.New("secret: it is empty")
 		}
 		s.keys = append(s.keys, key)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type WebhookOptions struct {
 	// Headers are sent along, Authorization for instance. They can't replace
 	// those that the effector sets.
 	Headers map[string]string
+	// Types are the action types that the receiver understands; none is all.
+	Types []policy.ActionType
 	// Client is one of NewClient's.
 	Client *http.Client
 	// UserAgent names this version.
@@ -40,6 +43,7 @@ type Webhook struct {
 	url       *url.URL
 	signer    signer
 	header    http.Header
+	types     []policy.ActionType
 	client    *http.Client
 	userAgent string
 	now       func() time.Time
@@ -70,7 +74,7 @@ func NewWebhook(o WebhookOptions) (*Webhook, error) {
 		hidden = append(append(hidden, value), strings.Fields(value)...)
 	}
 	return &Webhook{
-		url: u, signer: s, header: header, client: o.Client,
+		url: u, signer: s, header: header, types: o.Types, client: o.Client,
 		userAgent: o.UserAgent, now: o.Now, hide: newRedactor(hidden...),
 	}, nil
 }
@@ -79,10 +83,10 @@ func NewWebhook(o WebhookOptions) (*Webhook, error) {
 // the value in the error.
 func checkHeader(name, value string) error {
 	if name == "" || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-		return fmt.Errorf("header %q: not a header name", name)
+		return fmt.Errorf("headers: %q is not a header name", name)
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return fmt.Errorf("header %s: its value has control characters", name)
+		return fmt.Errorf("headers.%s: its value has control characters", name)
 	}
 	return nil
 }
@@ -103,6 +107,9 @@ func parseURL(s string) (*url.URL, error) {
 
 // Do implements policy.Effector: one attempt.
 func (w *Webhook) Do(ctx context.Context, a policy.Action) (policy.Outcome, error) {
+	if len(w.types) > 0 && !slices.Contains(w.types, a.Type) {
+		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("the webhook's types do not list %q", a.Type)}
+	}
 	body, err := json.Marshal(newMessage(a))
 	if err != nil {
 		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("action %s: its inputs can't be written as JSON: %w", a.Key, err)}
@@ -140,7 +147,8 @@ func (w *Webhook) setHeader(req *http.Request, key string, now time.Time, body [
 	}
 }
 
-// message is the body. It is the same for every attempt.
+// message is the body. It is the same for every attempt: Timestamp is when
+// the event occurred, while the header webhook-timestamp is the attempt's.
 type message struct {
 	Type      string      `json:"type"`
 	Timestamp time.Time   `json:"timestamp"`
@@ -168,7 +176,7 @@ type messageData struct {
 func newMessage(a policy.Action) message {
 	return message{
 		Type:      "modelwarden.action." + string(a.Type),
-		Timestamp: a.Created.UTC(),
+		Timestamp: happened(a).UTC(),
 		Data: messageData{
 			ID: a.ID, Key: a.Key, Type: a.Type, Target: a.Target,
 			Policy: a.Policy, PolicyHash: a.PolicyHash,

@@ -1,0 +1,203 @@
+package effect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/modelwarden/modelwarden/internal/policy"
+)
+
+// Deps are what effectors need from the service around them.
+type Deps struct {
+	// Desk files reviews; *review.Desk.
+	Desk desk
+	// Logger is where log targets write.
+	Logger *zap.Logger
+	// Version goes into the User-Agent.
+	Version string
+	// AllowLoopback permits loopback targets: set while the service itself
+	// listens on loopback.
+	AllowLoopback bool
+	// SandboxURL is the simulated workspace's, ARM path included, for sandbox
+	// targets without a URL; "" when the service runs none.
+	SandboxURL string
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+	// LookupEnv reads an environment variable. Defaults to os.LookupEnv.
+	LookupEnv func(string) (string, bool)
+	// Resolver looks names up. Defaults to the system's.
+	Resolver *net.Resolver
+	// Observer hears of calls; may be nil.
+	Observer Observer
+}
+
+func (d Deps) withDefaults() Deps {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.LookupEnv == nil {
+		d.LookupEnv = os.LookupEnv
+	}
+	if d.Logger == nil {
+		d.Logger = zap.NewNop()
+	}
+	return d
+}
+
+func (d *Deps) userAgent() string { return "modelwarden/" + d.Version }
+
+// New builds the effector of every target, policy.Desk included. Secrets are
+// read here, once. Its error joins what is wrong with each target, by its
+// path in the configuration, and repeats no secret. A target of a kind that
+// this version has no effector for gets one that says so in a permanent
+// error; see Unavailable.
+func New(targets map[string]policy.Target, d Deps) (map[string]policy.Effector, error) {
+	d = d.withDefaults()
+	all := maps.Clone(targets)
+	if all == nil {
+		all = map[string]policy.Target{}
+	}
+	if _, ok := all[policy.Desk]; !ok {
+		all[policy.Desk] = policy.Target{Review: &policy.ReviewTarget{}}
+	}
+	out := make(map[string]policy.Effector, len(all))
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		e, err := build(name, all[name], &d)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("targets.%s.%w", name, err))
+			continue
+		}
+		out[name] = e
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return out, nil
+}
+
+// Unavailable lists the targets whose kind has no effector in this version,
+// one sentence each, sorted.
+func Unavailable(targets map[string]policy.Target) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(targets)) {
+		if k := targets[name].Kind(); !available(k) {
+			out = append(out, fmt.Sprintf("targets.%s: %s: actions on it will fail", name, unavailableText(k)))
+		}
+	}
+	return out
+}
+
+// BackoffOf is how a target's attempts are spaced and bounded.
+func BackoffOf(t policy.Target) Backoff {
+	if t.Webhook == nil {
+		return Backoff{}
+	}
+	return Backoff{Attempts: t.Webhook.MaxAttempts}
+}
+
+func available(k policy.TargetKind) bool {
+	switch k {
+	case policy.WebhookKind, policy.ReviewKind, policy.LogKind, policy.SandboxKind:
+		return true
+	}
+	return false
+}
+
+func unavailableText(k policy.TargetKind) string {
+	return fmt.Sprintf("target kind %s is not available in this version", k)
+}
+
+// build makes one target's effector.
+func build(name string, t policy.Target, d *Deps) (policy.Effector, error) {
+	kind := t.Kind()
+	var e policy.Effector
+	var err error
+	switch kind {
+	case "":
+		return nil, errors.New("kind: want exactly one of webhook, review, log, sandbox, azureml, alertmanager")
+	case policy.WebhookKind:
+		e, err = buildWebhook(name, t.Webhook, d)
+	case policy.SandboxKind:
+		e, err = buildSandbox(name, t.Sandbox, d)
+	case policy.ReviewKind:
+		e = NewReview(d.Desk)
+	case policy.LogKind:
+		e = NewLog(d.Logger)
+	default:
+		e = unavailable{kind}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s.%w", kind, err)
+	}
+	return e, nil
+}
+
+func buildWebhook(name string, t *policy.WebhookTarget, d *Deps) (policy.Effector, error) {
+	secrets, err := readSecrets(t, d.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	client, err := NewClient(Dialing{
+		AllowLoopback: d.AllowLoopback, AllowPrivate: t.AllowPrivate, Resolver: d.Resolver,
+		Setting: "targets." + name + ".webhook.allowPrivate",
+	})
+	if err != nil {
+		return nil, err
+	}
+	w, err := NewWebhook(WebhookOptions{
+		URL: t.URL, Secrets: secrets, Headers: t.Headers, Types: t.Types,
+		Client: client, UserAgent: d.userAgent(), Now: d.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return Guard(w, GuardOptions{Target: name, Timeout: time.Duration(t.Timeout), Observer: d.Observer}), nil
+}
+
+func buildSandbox(name string, t *policy.SandboxTarget, d *Deps) (policy.Effector, error) {
+	address := t.URL
+	if address == "" {
+		address = d.SandboxURL
+	}
+	if address == "" {
+		return nil, errors.New("url: is missing, and this service runs no simulated workspace of its own")
+	}
+	u, err := parseURL(address)
+	if err != nil {
+		return nil, err
+	}
+	// A simulated workspace is nobody's public service: whoever writes its
+	// address means that host, private or not.
+	client, err := NewClient(Dialing{
+		AllowLoopback: d.AllowLoopback, AllowPrivate: []string{u.Hostname()}, Resolver: d.Resolver,
+		Setting: "targets." + name + ".sandbox.url",
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := NewSandbox(SandboxOptions{
+		URL: address, Component: t.Component, Experiment: t.Experiment, Inputs: t.Inputs,
+		Client: client, UserAgent: d.userAgent(), Now: d.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return Guard(s, GuardOptions{Target: name, Timeout: time.Duration(t.Timeout), Observer: d.Observer}), nil
+}
+
+// unavailable is the effector of a kind that this version does not have.
+type unavailable struct{ kind policy.TargetKind }
+
+// Do implements policy.Effector.
+func (u unavailable) Do(context.Context, policy.Action) (policy.Outcome, error) {
+	return policy.Outcome{}, &policy.PermanentError{Err: errors.New(unavailableText(u.kind))}
+}
