@@ -79,7 +79,9 @@ type Action struct {
 	Attempts int       `json:"attempts"`
 	// NextAttempt is when a pending action is tried again.
 	NextAttempt time.Time `json:"nextAttempt,omitzero"`
-	// ClaimedUntil is when another worker may take a claimed action over.
+	// ClaimedBy is the worker that performs a claimed action; ClaimedUntil is
+	// when another may take it over.
+	ClaimedBy    string    `json:"claimedBy,omitempty"`
 	ClaimedUntil time.Time `json:"claimedUntil,omitzero"`
 	Outcome      *Outcome  `json:"outcome,omitempty"`
 	// LastError is the latest attempt's error, without secrets.

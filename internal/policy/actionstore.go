@@ -78,7 +78,7 @@ func RetryAction(ctx context.Context, store lineage.Store, id string, now time.T
 		return a, fmt.Errorf("action %s is %s: %w", id, a.State, ErrNotRetryable)
 	}
 	a.State, a.Attempts, a.SuppressedBy = Pending, 0, ""
-	a.NextAttempt, a.ClaimedUntil, a.Updated = now, time.Time{}, now
+	a.NextAttempt, a.ClaimedBy, a.ClaimedUntil, a.Updated = now, "", time.Time{}, now
 	_, err = PutAction(ctx, store, a, version)
 	return a, err
 }

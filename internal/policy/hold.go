@@ -181,7 +181,7 @@ func (d *decider) inFlight(r *rule, s *step, _ *recall) (string, string) {
 func (d *decider) running() (latest Firing, found bool) {
 	for name, m := range d.view.Memory {
 		for _, f := range m.Fired {
-			if f.Type != Retrain || f.Ended || f.Simulated || d.now.Sub(f.At) >= d.set.timeout(name, f.Target) {
+			if f.Type != Retrain || f.Ended || d.now.Sub(f.At) >= d.set.timeout(name, f.Target) {
 				continue
 			}
 			if !found || f.At.After(latest.At) || f.At.Equal(latest.At) && f.Key > latest.Key {
