@@ -149,7 +149,7 @@ func (a *App) wireWorker(parser *event.Parser) (err error) {
 	a.worker, err = worker.New(worker.Options{
 		Queue: a.db.Queue(), Store: a.db.Store(), Parser: parser,
 		Policies: a.rules.set, Effector: a.rules.effector, NextAttempt: a.rules.nextAttempt,
-		Logger: a.log, Registerer: a.registry, Name: randomName(),
+		Logger: a.log, Registerer: a.registry, Name: randomName(), Sole: true,
 		Batch: c.Batch, Loops: c.Loops, EffectTimeout: time.Duration(c.EffectTimeout), RunTimeout: time.Duration(c.RunTimeout),
 	})
 	return err

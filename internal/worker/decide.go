@@ -15,10 +15,6 @@ import (
 // beyond is withheld and says so.
 const maxActionsPerEvent = 60
 
-// claimFor is how long a worker may keep an action before another takes it
-// over; longer than any effector call.
-const claimFor = 5 * time.Minute
-
 // decide asks the policies, remembers what they remember, and plans actions,
 // claimed by this worker from the start. It reports whether memory changed.
 func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *item) (remembered bool, err error) {
@@ -46,8 +42,8 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 	for _, a := range planned {
 		a.ID = policy.ActionID(a.Key, st.home)
 		a.Event, a.Occurred = it.logKey(), it.ev.Time.UTC()
-		a.State, a.ClaimedUntil = policy.Claimed, st.now.Add(claimFor)
-		a.Created, a.Updated = st.now, st.now
+		a.Created = st.now
+		w.claim(&a, st.now)
 		it.actions = append(it.actions, claimedAction{action: a})
 	}
 	return remembered, w.forgetKnown(ctx, st, it)

@@ -75,14 +75,14 @@ func (w *Worker) resume(ctx context.Context, b *batch, id string) error {
 		switch {
 		case a.State == policy.Pending && a.NextAttempt.After(now):
 			return w.wake(ctx, a, a.NextAttempt)
-		case a.State == policy.Claimed && a.ClaimedUntil.After(now):
+		case a.State == policy.Claimed && !w.lapsed(a, now):
 			return w.wake(ctx, a, a.ClaimedUntil)
 		case a.State == policy.Running:
 			return w.overdue(ctx, a, version, now)
 		case a.State != policy.Pending && a.State != policy.Claimed:
 			return nil
 		}
-		a.State, a.ClaimedUntil, a.Updated = policy.Claimed, now.Add(claimFor), now
+		w.claim(&a, now)
 		version, err = policy.PutAction(ctx, w.o.Store, a, version)
 		if errors.Is(err, lineage.ErrConflict) {
 			continue
@@ -93,6 +93,17 @@ func (w *Worker) resume(ctx context.Context, b *batch, id string) error {
 		return w.perform(ctx, b, a, version)
 	}
 	return errConflicts
+}
+
+// claim makes the action this worker's, for longer than any effector call.
+func (w *Worker) claim(a *policy.Action, now time.Time) {
+	a.State, a.ClaimedBy, a.ClaimedUntil, a.Updated = policy.Claimed, w.o.Name, now.Add(2*w.o.EffectTimeout+10*time.Second), now
+}
+
+// lapsed says whether a claim may be taken over: its time is up, or it is of
+// another process where there can be only one, which is then a dead one.
+func (w *Worker) lapsed(a policy.Action, now time.Time) bool {
+	return !a.ClaimedUntil.After(now) || (w.o.Sole && a.ClaimedBy != w.o.Name)
 }
 
 // wake asks to be called again. Waking twice is harmless.
@@ -167,7 +178,7 @@ func (w *Worker) suppress(ctx context.Context, b *batch, a policy.Action, versio
 func (w *Worker) conclude(ctx context.Context, b *batch, a policy.Action, version string, outcome policy.Outcome, err error) error {
 	now := w.o.Now().UTC()
 	a.Attempts++
-	a.Updated, a.ClaimedUntil = now, time.Time{}
+	a.Updated, a.ClaimedBy, a.ClaimedUntil = now, "", time.Time{}
 	if err == nil {
 		a.Outcome, a.LastError = &outcome, ""
 		if outcome.Run != "" && a.Type == policy.Retrain {
@@ -227,13 +238,14 @@ func (w *Worker) notice(a policy.Action, severity, cause, title, reason string) 
 	now := w.o.Now().UTC()
 	key := event.Digest("notice", a.Key, cause)
 	_, partition, _ := policy.SplitID(a.ID)
-	return policy.Action{
+	n := policy.Action{
 		ID: policy.ActionID(key, partition), Key: key, Type: policy.Review, Target: policy.Desk,
 		Policy: a.Policy, PolicyHash: a.PolicyHash, Event: a.Event, Asset: a.Asset, Model: a.Model, Window: a.Window,
 		Cause: cause, Severity: severity, Title: title, Reason: reason,
-		Occurred: now, State: policy.Claimed, ClaimedUntil: now.Add(claimFor), Created: now, Updated: now,
-		Inputs: map[string]any{"action": a.ID},
+		Occurred: now, Created: now, Inputs: map[string]any{"action": a.ID},
 	}
+	w.claim(&n, now)
+	return n
 }
 
 func titleOf(a policy.Action) string {

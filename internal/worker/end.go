@@ -20,7 +20,7 @@ import (
 // started leaves no cooldown) and with the review that tells people, if there
 // is one. Then it gives reservations back and raises the review.
 func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version string, notice *policy.Action) error {
-	a.Updated, a.ClaimedUntil, a.NextAttempt = w.o.Now().UTC(), time.Time{}, time.Time{}
+	a.Updated, a.ClaimedBy, a.ClaimedUntil, a.NextAttempt = w.o.Now().UTC(), "", time.Time{}, time.Time{}
 	noticeVersion, err := w.commitEnd(ctx, a, version, notice)
 	if errors.Is(err, lineage.ErrConflict) {
 		// Somebody else took the action over: it is theirs to end.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/policy"
 )
 
 // list adds the batch to what pages and commands list: journals of events,
@@ -29,6 +30,8 @@ func (w *Worker) list(ctx context.Context, b *batch) {
 // lines are the entries for one page.
 type lines struct {
 	events, decisions, actions []lineage.JournalEntry
+	// seen are the events that are on it: a batch may hold one more than once.
+	seen map[string]bool
 }
 
 func (w *Worker) listAll(ctx context.Context, b *batch) error {
@@ -38,9 +41,9 @@ func (w *Worker) listAll(ctx context.Context, b *batch) error {
 			continue
 		}
 		if pages[it.entry.Page] == nil {
-			pages[it.entry.Page] = &lines{}
+			pages[it.entry.Page] = &lines{seen: map[string]bool{}}
 		}
-		if err := w.addLines(pages[it.entry.Page], it); err != nil {
+		if err := w.addLines(ctx, pages[it.entry.Page], it); err != nil {
 			return err
 		}
 	}
@@ -55,8 +58,19 @@ func (w *Worker) listAll(ctx context.Context, b *batch) error {
 	return w.listModels(ctx, b)
 }
 
-func (w *Worker) addLines(l *lines, it *item) error {
+func (w *Worker) addLines(ctx context.Context, l *lines, it *item) error {
 	e := it.entry
+	if l.seen[e.ID] {
+		return nil
+	}
+	l.seen[e.ID] = true
+	decisions := it.decisions
+	if !it.fresh && e.Decisions > 0 {
+		var err error
+		if decisions, err = policy.DecisionsOn(ctx, w.o.Store, e.ID); err != nil {
+			return err
+		}
+	}
 	line, err := json.Marshal(lineage.EventLine{
 		Key: e.ID, ID: it.ev.ID, Kind: e.Kind, Asset: e.Asset, Workspace: e.Workspace, Type: it.ev.Type,
 		Subject: it.ev.Subject, Time: it.ev.Time.UTC(), Received: e.Received, Committed: e.Committed,
@@ -66,7 +80,7 @@ func (w *Worker) addLines(l *lines, it *item) error {
 		return err
 	}
 	l.events = append(l.events, lineage.JournalEntry{Key: e.ID, Body: line})
-	for _, d := range it.decisions {
+	for _, d := range decisions {
 		body, err := json.Marshal(d)
 		if err != nil {
 			return err

@@ -48,6 +48,10 @@ type Options struct {
 	// Name tells this process apart from others in journal pages; a few
 	// random characters.
 	Name string
+	// Sole says that no other process works on the same queue and store: what
+	// another name claims was left by one that died. The embedded engine
+	// knows, a shared one does not.
+	Sole bool
 	// Batch is how many messages are worked on together. Defaults to 200.
 	Batch int
 	// Loops is how many batches are in work at once. Defaults to 2.

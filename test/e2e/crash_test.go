@@ -1,0 +1,277 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/sandbox"
+)
+
+// Size of the crash test.
+const (
+	crashEvents = 5000
+	crashKills  = 6
+	crashBatch  = 20
+	crashAssets = 40
+)
+
+const crashPolicies = `
+apiVersion: modelwarden/v1
+policies:
+  - name: drift
+    on: [monitor.breached]
+    then:
+      - retrain: {target: hook}
+      - review: {severity: warning}
+  - name: failed
+    on: [job.failed]
+    then: [{notify: {target: hook}}]
+targets:
+  hook: {webhook: {url: "%s/hook", timeout: 5s}}
+`
+
+// TestNothingAcceptedIsLostByKilling kills the service at random points of a
+// load and compares what is left with a run that nobody disturbed.
+func TestNothingAcceptedIsLostByKilling(t *testing.T) {
+	batches := crashBatches(t)
+	calm := runCrashLoad(t, batches, 0)
+	shaken := runCrashLoad(t, batches, crashKills)
+
+	for _, id := range calm.sent {
+		if !shaken.logged[id] {
+			t.Errorf("event %s was accepted and is not in the log", id)
+		}
+	}
+	if len(shaken.logged) != len(calm.logged) {
+		t.Errorf("the log has %d events, undisturbed %d", len(shaken.logged), len(calm.logged))
+	}
+	if len(shaken.intents) == 0 {
+		t.Fatal("the load caused no action: nothing was tested")
+	}
+	for _, a := range shaken.intents {
+		if a.State != "succeeded" && a.State != "suppressed" {
+			t.Errorf("action %s is %s", a.ID, a.State)
+		}
+		if want := a.State == "succeeded" && a.Target == "hook"; want != (shaken.effects[a.Key] > 0) {
+			t.Errorf("action %s is %s and had %d effects", a.ID, a.State, shaken.effects[a.Key])
+		}
+	}
+	known := map[string]bool{}
+	for _, a := range shaken.intents {
+		known[a.Key] = true
+	}
+	for key := range shaken.effects {
+		if !known[key] {
+			t.Errorf("the target saw key %s, which no action has", key)
+		}
+	}
+	diffLineage(t, calm.lineage, shaken.lineage)
+	t.Logf("%d events, %d actions, %d effects, killed %d times", len(shaken.logged), len(shaken.intents), len(shaken.effects), crashKills)
+}
+
+// crashBatches is the load: request bodies, duplicates included.
+func crashBatches(t *testing.T) [][]sandbox.Generated {
+	var all []sandbox.Generated
+	for e := range sandbox.Generate(sandbox.GenOptions{Seed: 11, Events: crashEvents, Assets: crashAssets, DuplicateRate: 0.1, Schema: sandbox.CloudEvents}) {
+		e.Body = slices.Clone(e.Body)
+		all = append(all, e)
+	}
+	return slices.Collect(slices.Chunk(all, crashBatch))
+}
+
+// crashRun is what one run left.
+type crashRun struct {
+	sent    []string
+	logged  map[string]bool
+	intents []action
+	effects map[string]int
+	lineage map[string]string
+}
+
+func runCrashLoad(t *testing.T, batches [][]sandbox.Generated, kills int) *crashRun {
+	t.Helper()
+	recorder, err := sandbox.NewRecorder(sandbox.RecorderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook := httptest.NewServer(recorder)
+	defer hook.Close()
+	config := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, crashPolicies, hook.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &crasher{t: t, data: t.TempDir(), config: config}
+	c.server.Store(boot(t, c.data, "--config", config, "--log-level", "error"))
+	c.load(batches, kills)
+	s := c.server.Load()
+	s.drained(2 * time.Minute)
+	settled(t, s)
+	run := &crashRun{logged: map[string]bool{}, effects: recorder.Counts(), lineage: map[string]string{}}
+	for _, b := range batches {
+		for _, e := range b {
+			run.sent = append(run.sent, e.ID)
+		}
+	}
+	run.read(t, s)
+	s.kill()
+	return run
+}
+
+// crasher sends a load to a service that is killed and started again.
+type crasher struct {
+	t            *testing.T
+	data, config string
+	server       atomic.Pointer[server]
+	sent         atomic.Int64
+}
+
+// load posts every batch until it got its 2xx, as Event Grid would, while the
+// service is killed at random points.
+func (c *crasher) load(batches [][]sandbox.Generated, kills int) {
+	work := make(chan []sandbox.Generated)
+	var senders sync.WaitGroup
+	for range 8 {
+		senders.Go(func() {
+			for b := range work {
+				c.send(b)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, b := range batches {
+			work <- b
+		}
+		close(work)
+		senders.Wait()
+	}()
+	rng := rand.New(rand.NewPCG(3, 5))
+	for i := range kills {
+		at := int64(len(batches) * (i + 1) / (kills + 1))
+		c.killAt(at, time.Duration(rng.IntN(30))*time.Millisecond, done)
+	}
+	<-done
+}
+
+// killAt waits until a number of batches was accepted and a little longer,
+// then kills the service and starts it again.
+func (c *crasher) killAt(batches int64, more time.Duration, done <-chan struct{}) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for c.sent.Load() < batches {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+	}
+	timer := time.NewTimer(more)
+	defer timer.Stop()
+	<-timer.C
+	c.server.Load().kill()
+	c.server.Store(boot(c.t, c.data, "--config", c.config, "--log-level", "error"))
+}
+
+func (c *crasher) send(b []sandbox.Generated) {
+	parts := make([]string, len(b))
+	for i, e := range b {
+		parts[i] = string(e.Body)
+	}
+	body := "[" + strings.Join(parts, ",") + "]"
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for range 3000 {
+		if err := c.server.Load().post("application/cloudevents-batch+json", body); err == nil {
+			c.sent.Add(1)
+			return
+		}
+		<-retry.C
+	}
+	c.t.Error("a batch was never accepted")
+}
+
+// settled waits until no action is on its way.
+func settled(t *testing.T, s *server) {
+	t.Helper()
+	eventually(t, time.Minute, "all actions have ended", func() error {
+		actions, err := list[action](s, "/api/v1/actions", nil)
+		if err != nil {
+			return err
+		}
+		for _, a := range actions {
+			if a.State == "pending" || a.State == "claimed" {
+				return fmt.Errorf("%s is %s", a.ID, a.State)
+			}
+		}
+		return nil
+	})
+}
+
+// read asks for everything that the run left, over the API.
+func (r *crashRun) read(t *testing.T, s *server) {
+	t.Helper()
+	events, err := list[struct{ Key, ID, Asset string }](s, "/api/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assets := map[string]bool{}
+	for _, e := range events {
+		if r.logged[e.Key] {
+			t.Errorf("event %s is listed twice", e.Key)
+		}
+		r.logged[e.Key], r.logged[e.ID] = true, true
+		assets[e.Asset] = true
+	}
+	if r.intents, err = list[action](s, "/api/v1/actions", nil); err != nil {
+		t.Fatal(err)
+	}
+	for id := range assets {
+		if id != "" {
+			r.lineage[id] = assetLineage(t, s, id)
+		}
+	}
+}
+
+// assetLineage is what is known of an asset, without facts about this copy.
+func assetLineage(t *testing.T, s *server, id string) string {
+	t.Helper()
+	var asset, walk map[string]any
+	err := errors.Join(s.get("/api/v1/assets/"+id, &asset), s.get("/api/v1/lineage/"+id+"?depth=2", &walk))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"recentEvents", "events", "recorded", "rev", "decisions", "actions", "reviews", "openReviews"} {
+		delete(asset, k)
+	}
+	b, err := json.Marshal(map[string]any{"asset": asset, "walk": walk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func diffLineage(t *testing.T, calm, shaken map[string]string) {
+	t.Helper()
+	if len(calm) == 0 || len(calm) != len(shaken) {
+		t.Errorf("%d assets undisturbed, %d after the crashes", len(calm), len(shaken))
+	}
+	shown := 0
+	for id, want := range calm {
+		if got := shaken[id]; got != want && shown < 3 {
+			shown++
+			t.Errorf("%s differs:\nundisturbed %s\ncrashed     %s", id, want, got)
+		}
+	}
+}
