@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -164,16 +166,16 @@ func buildWebhook(name string, t *policy.WebhookTarget, d *Deps) (policy.Effecto
 }
 
 func buildSandbox(name string, t *policy.SandboxTarget, d *Deps) (policy.Effector, error) {
-	address := t.URL
-	if address == "" {
-		address = d.SandboxURL
-	}
+	address := cmp.Or(t.URL, d.SandboxURL)
 	if address == "" {
 		return nil, errors.New("url: is missing, and this service runs no simulated workspace of its own")
 	}
 	u, err := parseURL(address)
 	if err != nil {
 		return nil, err
+	}
+	if t.URL != "" && !strings.Contains(u.Path, "/workspaces/") {
+		return nil, errors.New("url: want the workspace's ARM path in it, /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.MachineLearningServices/workspaces/<name>")
 	}
 	// A simulated workspace is nobody's public service: whoever writes its
 	// address means that host, private or not.

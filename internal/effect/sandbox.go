@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/policy"
@@ -20,10 +19,9 @@ const armAPIVersion = "2024-10-01"
 
 // SandboxOptions configure a Sandbox.
 type SandboxOptions struct {
-	// URL is the simulated workspace: its address, with the workspace's ARM
-	// path (/subscriptions/.../workspaces/<name>) unless the next three say.
-	URL                                    string
-	Subscription, ResourceGroup, Workspace string
+	// URL is the simulated workspace's, ARM path included
+	// (http://host/subscriptions/…/workspaces/<name>).
+	URL string
 	// Component is the pipeline component to run, Experiment the name its
 	// runs are grouped under, Inputs what it is given: text, numbers, truth
 	// values. The workspace decides what is missing.
@@ -50,14 +48,6 @@ func NewSandbox(o SandboxOptions) (*Sandbox, error) {
 	u, err := parseURL(o.URL)
 	if err != nil {
 		return nil, err
-	}
-	if !strings.Contains(strings.ToLower(u.Path), "/workspaces/") {
-		if o.Subscription == "" || o.ResourceGroup == "" || o.Workspace == "" {
-			return nil, errors.New("url: want the workspace's whole path (/subscriptions/…/workspaces/<name>), or subscription, resourceGroup and workspace beside it")
-		}
-		u = u.JoinPath("subscriptions", url.PathEscape(o.Subscription),
-			"resourceGroups", url.PathEscape(o.ResourceGroup),
-			"providers", "Microsoft.MachineLearningServices", "workspaces", url.PathEscape(o.Workspace))
 	}
 	secrets := urlSecrets(&url.URL{User: u.User, RawQuery: u.RawQuery})
 	return &Sandbox{base: u, o: o, hide: newRedactor(secrets...)}, nil
