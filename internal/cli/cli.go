@@ -123,7 +123,7 @@ func (p *program) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringVar(&p.server, "server", "", "`URL` of the server (default $MODELWARDEN_SERVER, else "+defaultServer+")")
 	f.StringVar(&p.tokenFile, "token-file", "", "`FILE` that holds the access token (default: the token in $MODELWARDEN_TOKEN)")
-	f.DurationVar(&p.timeout, "timeout", 30*time.Second, "how long to wait for one answer of the server")
+	f.DurationVar(&p.timeout, "timeout", 30*time.Second, "wait at most this `DURATION` for one answer of the server")
 	f.SortFlags = false
 }
 

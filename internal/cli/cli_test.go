@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -58,7 +59,14 @@ func TestEveryCommandIsExplained(t *testing.T) {
 // Ctrl-C in the middle of a request is quiet and has the exit code that
 // shells expect.
 func TestInterruptIsQuiet(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
+	for _, cause := range []error{nil, errors.New("interrupt signal received")} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		interrupt(t, ctx, func() { cancel(cause) })
+	}
+}
+
+func interrupt(t *testing.T, ctx context.Context, cancel func()) {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		cancel()
 		<-r.Context().Done()

@@ -60,23 +60,31 @@ func eventColumns(o *output) []column[lineage.EventLine] {
 		{"decisions", func(e line) cell { return number(e.Decisions) }},
 		{"actions", func(e line) cell { return number(e.Actions) }},
 		{"key", func(e line) cell { return text(e.Key) }},
-		{"id", func(e line) cell { return text(e.ID) }},
+		{"id", func(e line) cell { return cell{clip(printable(e.ID), 40), e.ID} }},
 	}
 }
 
 // eventDoc is what is printed of one event.
 type eventDoc struct {
-	lineage.EventLine
+	Key           string            `json:"key"`
+	ID            string            `json:"id"`
+	Kind          string            `json:"kind"`
+	Type          string            `json:"type"`
 	Source        string            `json:"source"`
+	Subject       string            `json:"subject"`
+	Asset         string            `json:"asset"`
+	Time          time.Time         `json:"time"`
+	Received      time.Time         `json:"received"`
 	Queued        time.Time         `json:"queued"`
+	Committed     time.Time         `json:"committed"`
 	Via           string            `json:"via"`
 	Subscription  string            `json:"subscription"`
 	DeliveryCount string            `json:"deliveryCount"`
 	Fenced        bool              `json:"fenced"`
 	Loss          *event.Loss       `json:"loss"`
-	BreachList    []event.Breach    `json:"breachList"`
-	DecisionLog   []policy.Decision `json:"decisionLog"`
-	ActionLog     []policy.Action   `json:"actionLog"`
+	Breaches      []event.Breach    `json:"breaches"`
+	Decisions     []policy.Decision `json:"decisions"`
+	Actions       []policy.Action   `json:"actions"`
 }
 
 // eventPage tells the story in the order in which it happened.
@@ -84,24 +92,24 @@ func eventPage(o *output, e eventDoc) error {
 	facts := []fact{
 		{"event", text(e.Key)},
 		{"id", text(e.ID)},
-		{"kind", text(string(e.Kind))},
+		{"kind", text(e.Kind)},
 		{"type", text(e.Type)},
 		{"source", text(e.Source)},
 		{"subject", text(e.Subject)},
-		{"asset", text(string(e.Asset))},
+		{"asset", text(e.Asset)},
 		{"happened", o.when(e.Time)},
 	}
 	facts = append(facts, arrival(o, e)...)
-	for _, b := range e.BreachList {
+	for _, b := range e.Breaches {
 		facts = append(facts, fact{"breach", text(breachText(b))})
 	}
 	if e.Loss != nil {
 		facts = append(facts, fact{"lost", text(fmt.Sprintf("the event was %s: %d breaches could be read, there may have been more", e.Loss.Reason, e.Loss.Kept))})
 	}
-	for _, d := range e.DecisionLog {
+	for _, d := range e.Decisions {
 		facts = append(facts, decisionFacts(d)...)
 	}
-	for _, a := range e.ActionLog {
+	for _, a := range e.Actions {
 		facts = append(facts, fact{"action", text(actionText(a))})
 	}
 	return o.facts(append(facts, fact{"outcome", text(outcome(e))}))
@@ -187,17 +195,17 @@ func actionText(a policy.Action) string {
 // outcome is the sentence that ends the story.
 func outcome(e eventDoc) string {
 	states := map[policy.State]int{}
-	for _, a := range e.ActionLog {
+	for _, a := range e.Actions {
 		states[a.State]++
 	}
 	switch {
-	case len(e.ActionLog) == 0 && len(e.DecisionLog) == 0:
+	case len(e.Actions) == 0 && len(e.Decisions) == 0:
 		return "no policy is about this event; the lineage knows it"
-	case len(e.ActionLog) == 0:
+	case len(e.Actions) == 0:
 		return "decided, nothing to do: the decisions say why"
 	case states[policy.Failed] > 0:
-		return fmt.Sprintf("%d of %d actions failed: modelwarden action retry ACTION", states[policy.Failed], len(e.ActionLog))
-	case states[policy.Succeeded]+states[policy.Suppressed] == len(e.ActionLog):
+		return fmt.Sprintf("%d of %d actions failed: modelwarden action retry ACTION", states[policy.Failed], len(e.Actions))
+	case states[policy.Succeeded]+states[policy.Suppressed] == len(e.Actions):
 		return "all actions are at their end"
 	}
 	return "actions are under way"

@@ -57,7 +57,7 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.Is(context.Cause(ctx), context.Canceled) && errors.Is(err, context.Canceled):
+	case interrupted(ctx, err):
 		return ExitInterrupted
 	}
 	code := ExitFailed
@@ -69,6 +69,13 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	}
 	root.PrintErrf("%s: %s\n", root.Name(), printableLines(err.Error()))
 	return code
+}
+
+// interrupted tells that the command ended because ctx was cancelled. A
+// context that a signal ended has the signal for its cause.
+func interrupted(ctx context.Context, err error) bool {
+	return errors.Is(ctx.Err(), context.Canceled) &&
+		(errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)))
 }
 
 // arguments checks the number of positional arguments; names are what usage

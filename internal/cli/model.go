@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,17 +84,24 @@ func (p *program) assetShow(argument, short, example string) *cobra.Command {
 
 // assetDoc is what is printed of the API's asset.
 type assetDoc struct {
-	ID           lineage.ID          `json:"id"`
-	Stage        string              `json:"stage"`
-	Status       string              `json:"status"`
-	Owner        string              `json:"owner"`
-	Tags         map[string]string   `json:"tags"`
-	Properties   map[string]string   `json:"properties"`
-	Edges        []lineage.Arc       `json:"edges"`
-	LastBreaches []measuredWindow    `json:"lastBreaches"`
-	Events       []lineage.EventLine `json:"events"`
-	FirstSeen    time.Time           `json:"firstSeen"`
-	LastSeen     time.Time           `json:"lastSeen"`
+	ID           lineage.ID                 `json:"id"`
+	Stage        string                     `json:"stage"`
+	Status       string                     `json:"status"`
+	Owner        string                     `json:"owner"`
+	Tags         map[string]string          `json:"tags"`
+	Properties   map[string]string          `json:"properties"`
+	Facts        map[string]json.RawMessage `json:"facts"`
+	Served       []servedModels             `json:"served"`
+	Edges        []lineage.Arc              `json:"edges"`
+	LastBreaches []measuredWindow           `json:"lastBreaches"`
+	Events       []lineage.EventLine        `json:"events"`
+	FirstSeen    time.Time                  `json:"firstSeen"`
+	LastSeen     time.Time                  `json:"lastSeen"`
+}
+
+type servedModels struct {
+	Since  time.Time `json:"since"`
+	Models []string  `json:"models"`
 }
 
 type measuredWindow struct {
@@ -116,23 +124,44 @@ func assetPage(o *output, a assetDoc) error {
 		{"tags", text(pairs(a.Tags))},
 		{"properties", text(pairs(a.Properties))},
 	}
+	for _, name := range slices.Sorted(maps.Keys(a.Facts)) {
+		facts = append(facts, fact{name, text(factText(a.Facts[name]))})
+	}
+	for _, s := range a.Served {
+		facts = append(facts, fact{"served", text("from " + shownTime(s.Since) + ": " + strings.Join(s.Models, ", "))})
+	}
 	for _, e := range a.Edges {
 		facts = append(facts, fact{"edge", text(arcText(e))})
 	}
 	for _, w := range a.LastBreaches {
-		facts = append(facts, windowFacts(o, w)...)
+		facts = append(facts, windowFacts(w)...)
 	}
+	return o.facts(append(facts, eventFacts(o, a)...))
+}
+
+// factText writes text as it is and everything else as JSON.
+func factText(v json.RawMessage) string {
+	var s string
+	if json.Unmarshal(v, &s) == nil {
+		return s
+	}
+	return string(v)
+}
+
+// eventFacts are the newest few events; scripts get all that came.
+func eventFacts(o *output, a assetDoc) []fact {
+	var facts []fact
 	for i, e := range a.Events {
 		if i == 5 && o.format == formatTable {
-			facts = append(facts, fact{"event", text(fmt.Sprintf("and %d more: modelwarden event list --asset %s", len(a.Events)-i, a.ID))})
-			break
+			more := fmt.Sprintf("and %d more: modelwarden event list --asset %s", len(a.Events)-i, a.ID)
+			return append(facts, fact{"event", text(more)})
 		}
 		facts = append(facts, fact{"event", text(shownTime(e.Time) + " " + string(e.Kind) + " " + e.Key)})
 	}
-	return o.facts(facts)
+	return facts
 }
 
-func windowFacts(o *output, w measuredWindow) []fact {
+func windowFacts(w measuredWindow) []fact {
 	var facts []fact
 	for _, b := range w.Breaches {
 		facts = append(facts, fact{"breach", text(shownTime(w.At) + " " + breachText(b))})

@@ -79,8 +79,8 @@ func span(d time.Duration) string {
 // delay writes a short length of time with a sensible precision.
 func delay(d time.Duration) string {
 	switch {
-	case d < 0:
-		return "0s"
+	case d < time.Millisecond:
+		return "under 1ms"
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()
 	default:
