@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
 // backupPages is how much one step of a backup copies.
@@ -22,6 +24,10 @@ const backupPages = 1024
 // The copy contains what was in the queue: a process started on it works on
 // those messages again.
 func (db *DB) Backup(ctx context.Context, path string, progress func(done, total int)) error {
+	if !db.backups.TryRLock() {
+		return lineage.ErrClosed
+	}
+	defer db.backups.RUnlock()
 	if err := absent(path); err != nil {
 		return err
 	}
@@ -89,7 +95,7 @@ func (db *DB) copyPages(ctx context.Context, dst, src *conn, progress func(done,
 		return err
 	}
 	for more := true; more && err == nil; {
-		if err = ctx.Err(); err == nil {
+		if err = db.interrupted(ctx); err == nil {
 			more, err = b.Step(backupPages)
 			progress(b.PageCount()-b.Remaining(), b.PageCount())
 		}
@@ -98,6 +104,15 @@ func (db *DB) copyPages(ctx context.Context, dst, src *conn, progress func(done,
 		err = e
 	}
 	return err
+}
+
+func (db *DB) interrupted(ctx context.Context) error {
+	select {
+	case <-db.writer.stop:
+		return lineage.ErrClosed
+	default:
+		return ctx.Err()
+	}
 }
 
 // publish makes the copy durable and gives it its name.

@@ -126,7 +126,7 @@ func decodeEntry(entry []byte) (m lineage.Message, enqueued time.Time, err error
 
 // splitEntries finds where each of count entries ends.
 func splitEntries(data []byte, count int) ([]int, error) {
-	ends := make([]int, 0, min(count, len(data)))
+	ends := make([]int, 0, max(0, min(count, len(data))))
 	r := entryReader{rest: data}
 	for len(r.rest) > 0 && !r.broken {
 		r.bytes()

@@ -74,6 +74,8 @@ type DB struct {
 	writer  *writer
 	readers *readers
 	close   func() error
+	// backups is read-locked by each backup under way; Close takes it for good.
+	backups sync.RWMutex
 }
 
 // Open opens the data folder, creates or migrates its database and starts the
@@ -163,13 +165,14 @@ func (db *DB) startWriter(c *conn) error {
 }
 
 // Close stops the writer after the group it is in, answers everybody who
-// waits with lineage.ErrClosed, and releases the folder. Calls after the
+// waits with lineage.ErrClosed, ends backups and releases the folder. Calls after the
 // first return what the first did.
 func (db *DB) Close() error { return db.close() }
 
 func (db *DB) shut() error {
 	close(db.writer.stop)
 	<-db.writer.stopped
+	db.backups.Lock()
 	return errors.Join(
 		db.readers.close(),
 		explain(db.path, db.writer.conn.Close()),
