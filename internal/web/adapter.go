@@ -66,8 +66,8 @@ func wholeID(raw string) string {
 			return plain
 		}
 	}
-	if !strings.Contains(raw, "@") {
-		return strings.Replace(raw, "%40", "@", 1)
+	if head, _, _ := strings.Cut(raw, "/"); !strings.Contains(head, "@") {
+		return strings.Replace(head, "%40", "@", 1) + raw[len(head):]
 	}
 	return raw
 }
