@@ -184,13 +184,24 @@ func (d *decider) act(r *rule, o *occasion, w sustained, m *recall, out *Decisio
 		}
 		out.Actions = append(out.Actions, p)
 	}
-	conclude(out, w.detail)
+	detail := w.detail
+	if detail == "" {
+		detail = "the condition holds"
+	}
+	conclude(out, detail)
 	d.plan(r, o, w, m, out)
 }
 
 // plan carries out what the steps came to: intents, firings, and the window
 // marked as decided.
 func (d *decider) plan(r *rule, o *occasion, w sustained, m *recall, out *Decision) {
+	if out.Verdict == Hold {
+		return
+	}
+	g := grounds{rule: r, occasion: o, window: w.window, breaches: out.Breaches}
+	if out.Verdict == Act {
+		g.title, g.reason = d.title(r, out), d.reason(r, w, out)
+	}
 	for i, p := range out.Actions {
 		if p.Verdict == Hold {
 			continue
@@ -202,12 +213,10 @@ func (d *decider) plan(r *rule, o *occasion, w sustained, m *recall, out *Decisi
 			d.retrain = p.Key
 		}
 		if !r.observe {
-			d.result.Actions = append(d.result.Actions, d.intent(r, &r.steps[i], o, w, p.Key, out))
+			d.result.Actions = append(d.result.Actions, d.intent(&g, &r.steps[i], p.Key))
 		}
 	}
-	if out.Verdict != Hold {
-		m.record(Window{Signal: o.signal, ID: w.window, Time: w.at, Breached: true, Decided: !r.observe, Observed: r.observe}, r.keep())
-	}
+	m.record(Window{Signal: o.signal, ID: w.window, Time: w.at, Breached: true, Decided: !r.observe, Observed: r.observe}, r.keep())
 }
 
 // conclude sums the steps up.

@@ -17,15 +17,23 @@ const (
 	maxInputText      = 1024
 )
 
+// grounds are what all actions of one decision share.
+type grounds struct {
+	rule          *rule
+	occasion      *occasion
+	window        string
+	breaches      []event.Breach
+	title, reason string
+}
+
 // intent is the action that a step asks for, ready to be stored.
-func (d *decider) intent(r *rule, s *step, o *occasion, w sustained, key string, dec *Decision) Action {
+func (d *decider) intent(g *grounds, s *step, key string) Action {
 	a := Action{
 		ID: ActionID(key, d.asset), Key: key, Type: s.Type, Target: s.Target,
-		Policy: r.policy.Name, PolicyHash: r.hash,
-		Event: d.log, Asset: d.asset, Model: d.model, Window: w.window,
-		Cause: d.cause(r.policy.Name),
-		Title: d.title(dec.Breaches), Reason: d.reason(r, w, dec),
-		Inputs:   d.facts(o, dec.Breaches),
+		Policy: g.rule.policy.Name, PolicyHash: g.rule.hash,
+		Event: d.log, Asset: d.asset, Model: d.model, Window: g.window,
+		Cause: d.cause(g.rule.policy.Name),
+		Title: g.title, Reason: g.reason, Inputs: d.facts(g.occasion, g.breaches),
 		Occurred: d.event.Time.UTC(),
 		State:    Pending, Created: d.now, Updated: d.now,
 	}

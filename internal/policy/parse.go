@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/modelwarden/modelwarden/internal/policy/strictyaml"
 )
@@ -160,12 +161,15 @@ func (c *checker) mode(path string, m Mode) {
 
 // clip bounds a text that came from outside before it is repeated.
 func clip(s string, n int) string {
-	clean := []rune{}
+	if len(s) <= n && !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	clean := make([]rune, 0, n)
 	for _, r := range s {
 		if len(clean) == n {
 			return string(clean) + "…"
 		}
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			r = ' '
 		}
 		clean = append(clean, r)

@@ -14,13 +14,13 @@ import (
 // night: what is wrong first, then by how much, then why anything is done.
 
 // title says what is wrong.
-func (d *decider) title(breaches []event.Breach) string {
+func (d *decider) title(r *rule, dec *Decision) string {
 	ev := d.event
 	switch {
 	case ev.Kind == event.MonitorPassed:
 		return fmt.Sprintf("%s: monitor passed", d.name())
 	case ev.Monitor != nil:
-		return d.breachTitle(breaches)
+		return d.breachTitle(dec.Breaches)
 	case ev.Alert != nil:
 		return d.alertTitle()
 	case ev.Model != nil:
@@ -28,7 +28,7 @@ func (d *decider) title(breaches []event.Breach) string {
 	case ev.Deployment != nil:
 		return fmt.Sprintf("%s: deployed to %s/%s", d.deployed(), clip(ev.Deployment.Endpoint, 80), clip(ev.Deployment.Name, 80))
 	case ev.Run != nil:
-		return d.runTitle()
+		return d.runTitle() + numbers(r.when, dec.Inputs)
 	case ev.Kind == event.SubscriptionDeleted:
 		return "An event subscription was deleted: its events no longer arrive"
 	}
@@ -161,6 +161,20 @@ func values(c *condition, inputs map[string]any) string {
 		return ""
 	}
 	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// numbers are those that a condition read of a run, for its title.
+func numbers(c *condition, inputs map[string]any) string {
+	if c == nil {
+		return ""
+	}
+	out := ""
+	for _, r := range c.reads {
+		if v, ok := inputs[r.String()].(float64); ok && len(out) < 200 {
+			out += ", " + r.String() + " is " + figure(v)
+		}
+	}
+	return out
 }
 
 // figure writes a number with four significant digits and, where they fit, at

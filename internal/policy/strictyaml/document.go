@@ -15,7 +15,7 @@ import (
 // Limits on one document. Aliases count what they expand to.
 const (
 	MaxBytes = 4 << 20
-	maxNodes = 500_000
+	maxNodes = 200_000
 	maxDepth = 64
 	maxRun   = 64
 )
