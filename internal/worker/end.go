@@ -22,13 +22,10 @@ import (
 func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version string, notice *policy.Action) error {
 	a.Updated, a.ClaimedBy, a.ClaimedUntil, a.NextAttempt = w.o.Now().UTC(), "", time.Time{}, time.Time{}
 	noticeVersion, err := w.commitEnd(ctx, a, version, notice)
-	if errors.Is(err, lineage.ErrConflict) {
-		// Somebody else took the action over: it is theirs to end.
-		w.o.Logger.Warn("an action changed hands while it was performed", zap.String("action", a.ID))
-		return nil
-	}
 	if err != nil {
-		return err
+		// On a conflict somebody else took the action over, or our own write
+		// went through and its answer was lost: the repeat will see which.
+		return fmt.Errorf("record the end of action %s: %w", a.ID, err)
 	}
 	w.logAction(a, "action ended")
 	w.metrics.action(a, string(a.State))
