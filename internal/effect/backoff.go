@@ -12,7 +12,7 @@ type Backoff struct {
 	// Base is the longest wait after the first attempt; it doubles with every
 	// further one. Defaults to 2 seconds.
 	Base time.Duration
-	// Cap is the longest wait. Defaults to 15 minutes.
+	// Cap is the longest wait, at most a day. Defaults to 15 minutes.
 	Cap time.Duration
 	// Attempts is after how many attempts to give up. Defaults to 8.
 	Attempts int
@@ -26,6 +26,7 @@ func (b Backoff) withDefaults() Backoff {
 	if b.Cap <= 0 {
 		b.Cap = 15 * time.Minute
 	}
+	b.Cap = min(b.Cap, 24*time.Hour)
 	if b.Attempts <= 0 {
 		b.Attempts = 8
 	}
@@ -43,16 +44,21 @@ func (b Backoff) Next(attempts int, err error, now time.Time, rnd func() float64
 	if errors.As(err, &permanent) || attempts >= b.Attempts {
 		return time.Time{}, true
 	}
-	wait := b.Cap
-	if doublings := max(attempts-1, 0); doublings < 40 && b.Base<<doublings > 0 {
-		wait = min(b.Base<<doublings, b.Cap)
-	}
-	wait = time.Duration(rnd() * float64(wait))
+	wait := time.Duration(rnd() * float64(b.longest(attempts)))
 	var asked *policy.RetryAfterError
 	if errors.As(err, &asked) {
 		wait += clamp(asked.After, 0, maxRetryAfter)
 	}
 	return now.Add(wait), false
+}
+
+// longest is the wait before jitter.
+func (b Backoff) longest(attempts int) time.Duration {
+	wait := b.Base
+	for n := 1; n < attempts && wait < b.Cap; n++ {
+		wait *= 2
+	}
+	return min(wait, b.Cap)
 }
 
 // NextAttempt is Next with the defaults.

@@ -17,15 +17,14 @@ func TestCardsReadAsExpected(t *testing.T) {
 	b := newBench()
 	s := signal("drift", "k1", t0)
 	s.AckWithin = 30 * time.Minute
-	r, _ := b.raise(t, s)
+	b.raise(t, s)
 	b.now = t0.Add(10 * time.Minute)
-	r, _ = b.raise(t, signal("drift", "k2", b.now))
-	open := r
+	open, _ := b.raise(t, signal("drift", "k2", b.now))
 	b.now = t0.Add(20 * time.Minute)
-	b.do(t, r.ID, review.Command{Verb: review.Ack, By: "ann", Why: "looking"})
-	b.do(t, r.ID, review.Command{Verb: review.Remark, By: "bob", Why: "new feed since Monday?"})
+	b.do(t, open.ID, review.Command{Verb: review.Ack, By: "ann", Why: "looking"})
+	b.do(t, open.ID, review.Command{Verb: review.Remark, By: "bob", Why: "new feed since Monday?"})
 	b.now = t0.Add(26 * time.Hour)
-	done := b.do(t, r.ID, review.Command{Verb: review.Resolve, By: "ann", Why: "feed repaired"})
+	done := b.do(t, open.ID, review.Command{Verb: review.Resolve, By: "ann", Why: "feed repaired"})
 	escalated := open
 	escalated.Advance(t0.Add(time.Hour))
 	for name, got := range map[string]string{

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -330,4 +331,36 @@ func copyOf(t fataler, r *Review) Review {
 		t.Fatal(err)
 	}
 	return out
+}
+
+func TestLongLivesStayBounded(t *testing.T) {
+	r := in(t, Open)
+	for i := range 3 * MaxHistory {
+		now := t0.Add(time.Duration(i+1) * time.Minute)
+		verb := Command{Verb: Snooze, By: "ann", Until: now.Add(time.Second), Why: "x"}
+		if _, err := r.Apply(verb, now); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Apply(Command{Verb: Remark, By: "ann", Why: fmt.Sprint(i)}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(r.History) != MaxHistory || len(r.Comments) != MaxComments || r.HistoryDropped == 0 || r.CommentsDropped != 3*MaxHistory-MaxComments {
+		t.Errorf("%d+%d transitions, %d+%d comments", len(r.History), r.HistoryDropped, len(r.Comments), r.CommentsDropped)
+	}
+	if last := r.Comments[MaxComments-1].Text; last != fmt.Sprint(3*MaxHistory-1) {
+		t.Errorf("the newest comment is %q", last)
+	}
+}
+
+func FuzzClipKeepsTextValidAndShort(f *testing.F) {
+	f.Add("short")
+	f.Add(strings.Repeat("é", 100))
+	f.Add(strings.Repeat("🦆", 50))
+	f.Fuzz(func(t *testing.T, s string) {
+		got := clip(s, 80)
+		if len(got) > 80 || utf8.ValidString(s) && !utf8.ValidString(got) || len(s) <= 80 && got != s {
+			t.Fatalf("%d bytes: %q", len(got), got)
+		}
+	})
 }
