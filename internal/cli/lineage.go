@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"net/url"
 	"strconv"
@@ -50,21 +51,25 @@ With -o tsv there is a line for every edge, with -o json the graph itself.`,
 		if err := out.open(p); err != nil {
 			return err
 		}
-		path, query, err := p.lineageRequest(args[0], f)
-		if err != nil {
-			return err
-		}
-		client, err := p.connect()
-		if err != nil {
-			return err
-		}
-		var raw json.RawMessage
-		if err := client.get(c.Context(), path, query, &raw); err != nil {
-			return err
-		}
-		return show(&out, raw, func(g lineage.Graph) error { return graphPage(&out, &g) })
+		return p.lineage(c.Context(), &out, args[0], f)
 	}
 	return c
+}
+
+func (p *program) lineage(ctx context.Context, out *output, asset string, f lineageFlags) error {
+	path, query, err := p.lineageRequest(asset, f)
+	if err != nil {
+		return err
+	}
+	client, err := p.connect()
+	if err != nil {
+		return err
+	}
+	var raw json.RawMessage
+	if err := client.get(ctx, path, query, &raw); err != nil {
+		return err
+	}
+	return show(out, raw, func(g lineage.Graph) error { return graphPage(out, &g) })
 }
 
 func (p *program) lineageRequest(asset string, f lineageFlags) (string, url.Values, error) {

@@ -66,6 +66,8 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("USER", "ana")
+			// Under -race every process would sleep a second before it ends.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("WORK", env.WorkDir)
 			server, err := startFakeServer(env.WorkDir)
 			if err != nil {

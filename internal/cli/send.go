@@ -52,27 +52,29 @@ or the file that holds it; else the access token is shown.`,
 	c.Flags().BoolVar(&f.raw, "raw", false, "send the bytes as they are in one request, even if they are no event")
 	complete(c, "to", "events", "alerts")
 	c.Flags().SortFlags = false
-	c.RunE = func(c *cobra.Command, args []string) error {
-		s, err := p.newSender(f)
-		if err != nil {
-			return err
-		}
-		in, err := p.input(args[0])
-		if err != nil {
-			return err
-		}
-		defer in.Close()
-		if f.raw {
-			err = s.sendRaw(c.Context(), in)
-		} else {
-			err = s.sendAll(c.Context(), in)
-		}
-		if errors.Is(err, context.Canceled) {
-			return err
-		}
-		return s.report(p.Stdout, args[0], err)
-	}
+	c.RunE = func(c *cobra.Command, args []string) error { return p.sendFile(c.Context(), args[0], f) }
 	return c
+}
+
+func (p *program) sendFile(ctx context.Context, name string, f sendFlags) error {
+	s, err := p.newSender(f)
+	if err != nil {
+		return err
+	}
+	in, err := p.input(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if f.raw {
+		err = s.sendRaw(ctx, in)
+	} else {
+		err = s.sendAll(ctx, in)
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return s.report(p.Stdout, name, err)
 }
 
 // input opens a file, or standard input for "-".
