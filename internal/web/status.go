@@ -3,7 +3,9 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -60,13 +62,38 @@ func (s *server) status(ctx context.Context, _ *struct{}) (Status, error) {
 		return st, err
 	}
 	st.Queue = Depth(depth)
-	if st.OpenReviews, err = s.Desk.OpenCounts(ctx); err != nil {
+	if st.OpenReviews, err = s.counts.get(ctx, s.Desk, s.Now()); err != nil {
 		return st, err
 	}
 	if st.Workspaces, err = lineage.Workspaces(ctx, s.Store); st.Workspaces == nil {
 		st.Workspaces = []string{}
 	}
 	return st, err
+}
+
+// countsFor is how long a count of the open reviews is good: counting follows
+// each of them, and the first page asks for it every time.
+const countsFor = 2 * time.Second
+
+// counter keeps the last count.
+type counter struct {
+	mu   sync.Mutex
+	last map[review.Severity]int
+	at   time.Time
+}
+
+func (c *counter) get(ctx context.Context, d desk, now time.Time) (map[review.Severity]int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age := now.Sub(c.at); c.last != nil && age >= 0 && age < countsFor {
+		return maps.Clone(c.last), nil
+	}
+	counts, err := d.OpenCounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.last, c.at = counts, now
+	return maps.Clone(counts), nil
 }
 
 // plainRoutes mounts what is not JSON in and out, and notes it in the

@@ -96,6 +96,7 @@ type server struct {
 	guard   guard
 	metrics *metrics
 	pages   *pages
+	counts  counter
 }
 
 // New builds the handler for everything but the event endpoints. It refuses
