@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -79,7 +80,7 @@ const (
 func (s *server) actions(ctx context.Context, f ActionFilter, cursor string, limit int) (List[policy.Action], error) {
 	var items []policy.Action
 	for reads := 0; ; {
-		ids, next, err := s.actionIDs(ctx, f.Span, cursor, limit-len(items))
+		ids, next, err := s.actionIDs(ctx, &f, cursor, limit-len(items))
 		if err != nil {
 			return page(items, ""), err
 		}
@@ -99,8 +100,14 @@ func (s *server) actions(ctx context.Context, f ActionFilter, cursor string, lim
 	}
 }
 
-func (s *server) actionIDs(ctx context.Context, span lineage.Span, cursor string, limit int) (ids []string, next string, err error) {
-	next, err = lineage.ActionJournal.List(ctx, s.Store, span, cursor, limit, func(e lineage.JournalEntry) (bool, error) {
+// mayKeep tells by the id alone what keeps can't want: an action's id ends with
+// its asset, and only models are concerned by actions of other assets.
+func (f *ActionFilter) mayKeep(id string) bool {
+	return f.Asset == "" || f.Asset.Kind() == lineage.Model || strings.HasSuffix(id, "@"+string(f.Asset))
+}
+
+func (s *server) actionIDs(ctx context.Context, f *ActionFilter, cursor string, limit int) (ids []string, next string, err error) {
+	next, err = lineage.ActionJournal.List(ctx, s.Store, f.Span, cursor, limit, func(e lineage.JournalEntry) (bool, error) {
 		var line struct {
 			ID      string    `json:"id"`
 			Created time.Time `json:"created"`
@@ -108,7 +115,7 @@ func (s *server) actionIDs(ctx context.Context, span lineage.Span, cursor string
 		if err := json.Unmarshal(e.Body, &line); err != nil {
 			return false, fmt.Errorf("action line %s: %w", e.Key, err)
 		}
-		if !within(span, line.Created) {
+		if !within(f.Span, line.Created) || !f.mayKeep(line.ID) {
 			return false, nil
 		}
 		ids = append(ids, line.ID)

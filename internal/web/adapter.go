@@ -139,10 +139,19 @@ func register[I, O any](a huma.API, s *server, op huma.Operation, h func(context
 	huma.Register(a, op, func(ctx context.Context, in *I) (*answer, error) {
 		out, err := h(ctx, in)
 		if err != nil {
-			return nil, s.asProblem(ctx, err)
+			return nil, s.asAnswer(ctx, err)
 		}
 		return &answer{Body: out}, nil
 	})
+}
+
+// asAnswer is asProblem for huma, with the header that a 503 carries.
+func (s *server) asAnswer(ctx context.Context, err error) error {
+	p := s.asProblem(ctx, err)
+	if p.Status == http.StatusServiceUnavailable {
+		return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {retryAfter}})
+	}
+	return p
 }
 
 // get describes a reading operation.

@@ -67,7 +67,7 @@ func (s *server) deadRoutes(a huma.API) {
 	discard.Method, discard.DefaultStatus = http.MethodDelete, http.StatusNoContent
 	huma.Register(a, discard, func(ctx context.Context, in *DeadInput) (*struct{}, error) {
 		if err := s.Dead.Discard(ctx, in.ID); err != nil {
-			return nil, s.asProblem(ctx, err)
+			return nil, s.asAnswer(ctx, err)
 		}
 		return &struct{}{}, nil
 	})

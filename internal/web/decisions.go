@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -39,6 +40,18 @@ func (f *DecisionFilter) keeps(d *policy.Decision) bool {
 		within(f.Span, d.At)
 }
 
+// hint is text that the stored form of any decision which concerns the
+// filter's asset or model holds; most lines of a long journal don't, and need
+// not be read.
+func hint(id lineage.ID) []byte {
+	if id.Kind() == lineage.Model {
+		id = modelName(id)
+	}
+	b, _ := json.Marshal(id)
+	return b[1 : len(b)-1]
+}
+
+// concerns reports whether the decision is about the filter's asset or model.
 func (f *DecisionFilter) concerns(d *policy.Decision) bool {
 	asset := f.Asset == "" || d.Asset == string(f.Asset)
 	model := f.Model == "" || sameModel(lineage.ID(d.Model), f.Model)
@@ -99,7 +112,11 @@ func (s *server) listDecisions(ctx context.Context, in *DecisionsInput) (List[po
 
 func (s *server) decisions(ctx context.Context, f DecisionFilter, cursor string, limit int) (List[policy.Decision], error) {
 	var items []policy.Decision
+	asset, model := hint(f.Asset), hint(f.Model)
 	next, err := lineage.DecisionJournal.List(ctx, s.Store, f.Span, cursor, limit, func(e lineage.JournalEntry) (bool, error) {
+		if !bytes.Contains(e.Body, asset) && !(f.Related && bytes.Contains(e.Body, model)) {
+			return false, nil
+		}
 		var d policy.Decision
 		if err := json.Unmarshal(e.Body, &d); err != nil {
 			return false, fmt.Errorf("decision line %s: %w", e.Key, err)

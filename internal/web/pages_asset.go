@@ -50,7 +50,11 @@ func (s *server) assetPage(r *http.Request) (view, error) {
 	if d.Graph, err = s.graph(ctx, a.ID, r.URL.Query()); err != nil {
 		return view{}, err
 	}
-	decisions, err := s.decisions(ctx, DecisionFilter{Asset: a.ID, Model: modelOr(a.ID), Related: true}, "", assetRows)
+	about := DecisionFilter{Asset: a.ID}
+	if a.Kind == lineage.Model {
+		about.Model, about.Related = a.ID, true
+	}
+	decisions, err := s.decisions(ctx, about, "", assetRows)
 	if err != nil {
 		return view{}, err
 	}
@@ -63,15 +67,6 @@ func (s *server) assetPage(r *http.Request) (view, error) {
 		return view{}, err
 	}
 	return view{Template: "asset", Title: linkTo(string(a.ID)).Name, Section: "models", Data: d}, nil
-}
-
-// modelOr is the id where it is a model's; an id that no decision concerns
-// otherwise.
-func modelOr(id lineage.ID) lineage.ID {
-	if id.Kind() == lineage.Model {
-		return id
-	}
-	return "none"
 }
 
 // graph walks for the list below the picture; the script asks the API for

@@ -16,6 +16,9 @@ import (
 	"github.com/modelwarden/modelwarden/internal/review"
 )
 
+// retryAfter is when to come back after a 503, in seconds.
+const retryAfter = "5"
+
 // problem words a refusal as RFC 9457 has it.
 func problem(status int, format string, args ...any) *huma.ErrorModel {
 	return &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: fmt.Sprintf(format, args...)}
@@ -90,7 +93,7 @@ func (s *server) fault(ctx context.Context, err error) *huma.ErrorModel {
 // refuse writes a problem: as JSON to API clients, as a page to browsers.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, p *huma.ErrorModel) {
 	if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	if wantsPage(r) {
 		s.errorPage(w, r, p)
