@@ -3,14 +3,10 @@ package embedded_test
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	_ "modernc.org/sqlite"
 
 	"github.com/modelwarden/modelwarden/internal/embedded"
 	"github.com/modelwarden/modelwarden/internal/lineage"
@@ -66,7 +62,9 @@ func BenchmarkSend(b *testing.B) {
 			q := openBench(b).Queue()
 			ms := kilobytes(batch)
 			crowd(b, 32, func(int) error { return q.Send(context.Background(), ms) })
-			b.ReportMetric(float64(b.N)*float64(batch)/b.Elapsed().Seconds(), "msg/s")
+			rate := float64(b.N) * float64(batch) / b.Elapsed().Seconds()
+			b.ReportMetric(rate, "msg/s")
+			b.ReportMetric(rate/plainSends(b, batch), "x-plain-sql")
 		})
 	}
 }
@@ -135,10 +133,30 @@ func BenchmarkCommit(b *testing.B) {
 				})
 				return err
 			})
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+			rate := float64(b.N) / b.Elapsed().Seconds()
+			b.ReportMetric(rate, "commits/s")
+			b.ReportMetric(rate/plainCommits(b, partitions, 1, 32), "x-plain-sql")
+			b.ReportMetric(rate/plainCommits(b, partitions, 64, 1), "x-raw-groups")
 		})
 	}
 }
 
-var _ = sql.Open
-var _ = filepath.Join
+// BenchmarkGet reads two records of one partition from eight callers.
+func BenchmarkGet(b *testing.B) {
+	s := openBench(b).Store()
+	body := make([]byte, 700)
+	for i := range 2000 {
+		_, err := s.Commit(b.Context(), fmt.Sprint("model/contoso-ml/churn/", i), []lineage.Change{
+			{Op: lineage.Create, Record: lineage.Record{ID: "asset", Sort: "asset", Body: body}},
+			{Op: lineage.Create, Record: lineage.Record{ID: "memory", Body: body}},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	var n atomic.Int64
+	crowd(b, 8, func(int) error {
+		_, err := s.Get(context.Background(), fmt.Sprint("model/contoso-ml/churn/", n.Add(7919)%2000), "asset", "memory")
+		return err
+	})
+}

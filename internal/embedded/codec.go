@@ -19,9 +19,6 @@ const (
 // errEntry means that stored bytes are not an entry.
 var errEntry = errors.New("stored message cannot be decoded")
 
-// entryOverhead bounds what appendEntry adds to the lengths of the parts.
-const entryOverhead = (4 + 2*maxProperties) * binary.MaxVarintLen64
-
 // appendEntry appends a message as one entry:
 //
 //	uvarint length of what follows
@@ -30,14 +27,8 @@ const entryOverhead = (4 + 2*maxProperties) * binary.MaxVarintLen64
 //	uvarint number of properties, each as length, key, length, value
 //	body up to the end
 func appendEntry(buf []byte, m *lineage.Message, enqueued time.Time) []byte {
-	var head [binary.MaxVarintLen64]byte
 	at := enqueued.UnixNano()
-	size := sized(len(m.ID)) + len(binary.AppendVarint(head[:0], at)) +
-		uvarintLen(len(m.Properties)) + len(m.Body)
-	for k, v := range m.Properties {
-		size += sized(len(k)) + sized(len(v))
-	}
-	buf = binary.AppendUvarint(buf, uint64(size))
+	buf = binary.AppendUvarint(buf, uint64(innerSize(m, at)))
 	buf = appendString(buf, m.ID)
 	buf = binary.AppendVarint(buf, at)
 	buf = binary.AppendUvarint(buf, uint64(len(m.Properties)))
@@ -46,6 +37,21 @@ func appendEntry(buf []byte, m *lineage.Message, enqueued time.Time) []byte {
 		buf = appendString(buf, v)
 	}
 	return append(buf, m.Body...)
+}
+
+// entrySize is the length of the entry that appendEntry makes.
+func entrySize(m *lineage.Message, enqueued time.Time) int {
+	return sized(innerSize(m, enqueued.UnixNano()))
+}
+
+func innerSize(m *lineage.Message, at int64) int {
+	var head [binary.MaxVarintLen64]byte
+	size := sized(len(m.ID)) + len(binary.AppendVarint(head[:0], at)) +
+		uvarintLen(len(m.Properties)) + len(m.Body)
+	for k, v := range m.Properties {
+		size += sized(len(k)) + sized(len(v))
+	}
+	return size
 }
 
 func sized(n int) int { return uvarintLen(n) + n }

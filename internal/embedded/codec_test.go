@@ -24,8 +24,8 @@ func TestEntriesSurviveTheCodec(t *testing.T) {
 			}
 			before := len(data)
 			data = appendEntry(data, &m, at)
-			if most := len(m.ID) + len(m.Body) + entryOverhead + len(data); len(data)-before > most {
-				r.Fatalf("an entry of %d bytes, expected at most %d", len(data)-before, most)
+			if want := entrySize(&m, at); len(data)-before != want {
+				r.Fatalf("an entry of %d bytes, expected %d", len(data)-before, want)
 			}
 			sent = append(sent, m)
 		}

@@ -159,6 +159,10 @@ func (db *DB) startWriter(c *conn) error {
 	if err := w.refresh(); err != nil {
 		return explain(db.path, err)
 	}
+	var err error
+	if w.checkpoints, err = startCheckpointer(db.path); err != nil {
+		return err
+	}
 	db.writer = w
 	go w.run()
 	return nil
@@ -175,6 +179,7 @@ func (db *DB) shut() error {
 	db.backups.Lock()
 	return errors.Join(
 		db.readers.close(),
+		db.writer.checkpoints.close(),
 		explain(db.path, db.writer.conn.Close()),
 		db.lock.Close(),
 	)

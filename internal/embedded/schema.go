@@ -64,7 +64,14 @@ var migrations = []string{
 // prepare makes a fresh or existing file ready for this version: checks whose
 // it is, how old, whether it is whole, and migrates.
 func prepare(c *conn, path string) error {
-	if err := c.each("PRAGMA page_size=4096", "PRAGMA journal_mode=wal", "PRAGMA synchronous=full", "PRAGMA wal_autocheckpoint=8192"); err != nil {
+	err := c.each(
+		fmt.Sprintf("PRAGMA page_size=%d", pageSize),
+		"PRAGMA journal_mode=wal",
+		"PRAGMA synchronous=full",
+		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", logPages),
+		fmt.Sprintf("PRAGMA journal_size_limit=%d", 2*logPages*pageSize),
+	)
+	if err != nil {
 		return explain(path, err)
 	}
 	version, err := identify(c, path)

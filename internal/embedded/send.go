@@ -64,28 +64,24 @@ func (q *queue) accept(c chunk) error {
 	return q.put(c.data, c.ends, 0)
 }
 
-// add encodes one message into the job.
-func (j *sendJob) add(m *lineage.Message, now time.Time) {
-	n := len(m.Body) + len(m.ID) + entryOverhead
-	for k, v := range m.Properties {
-		n += len(k) + len(v)
-	}
+// add encodes one message into the job. room is about what the call's
+// remaining messages need.
+func (j *sendJob) add(m *lineage.Message, now time.Time, room int) {
+	n := entrySize(m, now)
+	j.bytes += n
 	if m.NotBefore.After(now) {
-		entry := appendEntry(nil, m, now)
+		entry := appendEntry(make([]byte, 0, n), m, now)
 		j.delayed = append(j.delayed, delayedEntry{m.NotBefore, entry})
-		j.bytes += len(entry)
 		return
 	}
 	last := len(j.chunks) - 1
 	if last < 0 || len(j.chunks[last].data)+n > segmentBytes {
-		j.chunks = append(j.chunks, chunk{})
+		j.chunks = append(j.chunks, chunk{data: make([]byte, 0, max(n, min(room, segmentBytes)))})
 		last++
 	}
 	c := &j.chunks[last]
-	before := len(c.data)
 	c.data = appendEntry(c.data, m, now)
 	c.ends = append(c.ends, len(c.data))
-	j.bytes += len(c.data) - before
 }
 
 // Send implements lineage.Queue. Messages without a NotBefore in the future
@@ -97,11 +93,16 @@ func (q *Queue) Send(ctx context.Context, messages []lineage.Message) error {
 		}
 	}
 	now := time.Now()
+	room := 0
+	for i := range messages {
+		room += entrySize(&messages[i], now)
+	}
 	for next := 0; next < len(messages); {
 		j := &sendJob{call: newCall()}
 		for ; next < len(messages) && j.bytes < sendBytes; next++ {
-			j.add(&messages[next], now)
+			j.add(&messages[next], now, room-j.bytes)
 		}
+		room -= j.bytes
 		if err := q.db.writer.submit(ctx, j); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
+
+// errCursor means that a cursor is not one of this listing.
+var errCursor = errors.New("the cursor is not one of this listing")
 
 // pageBytes ends a page of records early; defaultLimit is the page's length
 // when the query has none.
