@@ -130,17 +130,13 @@ func (j Journal) complete(ctx context.Context, store Store, page string, entries
 }
 
 func (j Journal) put(ctx context.Context, store Store, partition string, c Change, page journalPage) error {
-	body, err := json.Marshal(page)
-	if err != nil {
-		return err
-	}
-	c.Record.Body = body
+	c.Record.Body = appendPage(nil, page.Entries)
 	if j.Retention > 0 {
 		if at, err := time.Parse(time.DateOnly, partition[strings.LastIndexByte(partition, '/')+1:]); err == nil {
 			c.Record.Expires = at.Add(j.Retention + 24*time.Hour)
 		}
 	}
-	_, err = store.Commit(ctx, partition, []Change{c})
+	_, err := store.Commit(ctx, partition, []Change{c})
 	return err
 }
 

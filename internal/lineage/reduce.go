@@ -69,11 +69,11 @@ func JoinEdge(stored, e Edge) Edge {
 // maxID is the longest asset id that fits a partition and the name of an edge.
 const maxID = 700
 
-// CheckNames reports whether the assets that the event speaks of have names
-// that can be kept.
-func CheckNames(ev *event.Event) *event.Problem {
-	long := len(Home(ev)) > maxID
-	for _, p := range Patches(ev) {
+// CheckNames reports whether an event's home and the assets that its patches
+// speak of have names that can be kept.
+func CheckNames(home string, patches []Patch) *event.Problem {
+	long := len(home) > maxID
+	for _, p := range patches {
 		long = long || len(p.Asset) > maxID
 		for _, e := range p.Edges {
 			long = long || len(e.Other) > maxID

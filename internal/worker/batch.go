@@ -67,6 +67,8 @@ type item struct {
 	stamp     lineage.Stamp
 	home      string
 	canonical json.RawMessage
+	// patches are what the event says about assets, its own first.
+	patches []lineage.Patch
 
 	// entry is the log entry, new or found.
 	entry lineage.Entry

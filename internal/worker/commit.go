@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
@@ -26,7 +26,7 @@ const (
 	// maxInlineEvent is the largest event that is kept within its log entry.
 	maxInlineEvent = 512 << 10
 	// partitionsAtOnce bounds the goroutines of one step of one batch.
-	partitionsAtOnce = 64
+	partitionsAtOnce = 256
 )
 
 // commit writes, for each partition that events of the batch belong to, log
@@ -72,29 +72,20 @@ func (w *Worker) commitPartition(ctx context.Context, b *batch, home string, ite
 // commitChunk reads, reduces, decides and writes until nobody interferes. It
 // returns how many of the items it got through.
 func (w *Worker) commitChunk(ctx context.Context, b *batch, home string, items []*item) (int, error) {
-	for range maxConflicts {
-		n, err := w.tryCommit(ctx, b, home, items)
+	for try := range maxConflicts {
+		n, err := w.tryCommit(ctx, b, home, items, try > 0)
 		if !errors.Is(err, lineage.ErrConflict) && !errors.Is(err, lineage.ErrExists) {
 			return n, err
 		}
-		w.metrics.conflicts.Inc()
+		if !errors.Is(err, lineage.ErrExists) {
+			w.metrics.conflicts.Inc()
+		}
 	}
 	return 0, errConflicts
 }
 
-// partitionState is what a commit starts from.
-type partitionState struct {
-	home          string
-	asset         *lineage.Asset
-	assetVersion  string
-	memory        map[string]policy.Memory
-	memoryVersion string
-	changes       []lineage.Change
-	now           time.Time
-}
-
-func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*item) (int, error) {
-	st, err := w.read(ctx, home, items)
+func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*item, careful bool) (int, error) {
+	st, err := w.read(ctx, home, items, careful)
 	if err != nil {
 		return 0, err
 	}
@@ -120,59 +111,57 @@ func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*
 			return 0, err
 		}
 	}
-	if err := st.finish(assetChanged, memoryChanged); err != nil || len(st.changes) == 0 {
-		return len(items), err
-	}
-	versions, err := w.o.Store.Commit(ctx, home, st.changes)
-	if err != nil {
+	if err := st.finish(assetChanged, memoryChanged); err != nil {
 		return 0, err
 	}
-	w.committed(b, st, items, versions)
+	if len(st.changes) > 0 {
+		versions, err := w.o.Store.Commit(ctx, home, st.changes)
+		if err != nil {
+			return 0, err
+		}
+		st.stored(versions)
+		w.committed(b, st, items, versions)
+	}
+	w.documents.put(st)
 	return len(items), nil
 }
 
-// read loads the partition's documents and finds out which events are new. A
-// repeat within the batch is treated as a repeat of the first.
-func (w *Worker) read(ctx context.Context, home string, items []*item) (*partitionState, error) {
-	ids := make([]string, 0, len(items)+2)
-	ids = append(ids, lineage.AssetRecord, lineage.MemoryRecord)
+// read gets the partition's document and finds out which events are new. The
+// hopeful way takes every event for new, but for repeats within the batch: a
+// commit of one that is not will fail, and then the careful way looks.
+func (w *Worker) read(ctx context.Context, home string, items []*item, careful bool) (*partitionState, error) {
+	inBatch := make(map[event.Key]bool, len(items))
 	for _, it := range items {
-		ids = append(ids, lineage.EventRecord(it.key))
+		it.fresh = !inBatch[it.key]
+		inBatch[it.key] = true
+		it.decisions, it.actions = nil, nil
+	}
+	if careful {
+		w.documents.drop(home)
+		if err := w.lookUp(ctx, home, items); err != nil {
+			return nil, err
+		}
+	}
+	return w.document(ctx, home)
+}
+
+// lookUp reads the log entries of events that were there before.
+func (w *Worker) lookUp(ctx context.Context, home string, items []*item) error {
+	ids := make([]string, len(items))
+	for i, it := range items {
+		ids[i] = lineage.EventRecord(it.key)
 	}
 	got, err := w.o.Store.Get(ctx, home, ids...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	st := &partitionState{home: home, assetVersion: got[0].Version, memoryVersion: got[1].Version, now: w.o.Now().UTC()}
-	if err := st.decode(got); err != nil {
-		return nil, err
-	}
-	inBatch := make(map[string]bool, len(items))
 	for i, it := range items {
-		stored := got[i+2]
-		it.fresh = stored.Version == "" && !inBatch[string(it.key)]
-		inBatch[string(it.key)] = true
-		it.decisions, it.actions = nil, nil
-		if stored.Version != "" {
-			if err := json.Unmarshal(stored.Body, &it.entry); err != nil {
-				return nil, fmt.Errorf("stored event %s: %w", it.key, err)
-			}
+		if got[i].Version == "" {
+			continue
 		}
-	}
-	return st, nil
-}
-
-func (st *partitionState) decode(got []lineage.Record) (err error) {
-	st.asset = &lineage.Asset{}
-	if st.assetVersion != "" {
-		if st.asset, err = lineage.DecodeAsset(got[0].Body); err != nil {
-			return err
-		}
-	}
-	st.memory = map[string]policy.Memory{}
-	if st.memoryVersion != "" {
-		if err := json.Unmarshal(got[1].Body, &st.memory); err != nil {
-			return fmt.Errorf("stored policy memory of %s: %w", st.home, err)
+		it.fresh = false
+		if err := json.Unmarshal(got[i].Body, &it.entry); err != nil {
+			return fmt.Errorf("stored event %s: %w", it.key, err)
 		}
 	}
 	return nil
@@ -180,7 +169,7 @@ func (st *partitionState) decode(got []lineage.Record) (err error) {
 
 // reduce joins what the event says about its primary asset.
 func (w *Worker) reduce(ctx context.Context, st *partitionState, it *item) (changed bool, err error) {
-	for _, p := range lineage.Patches(it.ev) {
+	for _, p := range it.patches {
 		if string(p.Asset) != st.home {
 			continue
 		}
@@ -203,15 +192,20 @@ func (w *Worker) record(ctx context.Context, b *batch, st *partitionState, it *i
 		}
 		it.entry.Chunks, it.entry.Event = n, nil
 	}
-	body, err := json.Marshal(it.entry)
-	if err != nil {
-		return err
+	var loss []byte
+	if it.entry.Loss != nil {
+		var err error
+		if loss, err = json.Marshal(it.entry.Loss); err != nil {
+			return err
+		}
 	}
+	body := it.entry.AppendJSON(make([]byte, 0, len(it.entry.Event)+600), loss)
 	st.changes = append(st.changes, lineage.Change{Op: lineage.Create, Record: lineage.Record{
 		ID: lineage.EventRecord(it.key), Sort: lineage.EventSort(it.ev.Time, it.key), Body: body,
 	}})
 	if len(it.decisions) > 0 {
-		if body, err = json.Marshal(it.decisions); err != nil {
+		body, err := json.Marshal(it.decisions)
+		if err != nil {
 			return err
 		}
 		st.changes = append(st.changes, lineage.Change{Op: lineage.Upsert, Record: lineage.Record{
@@ -242,35 +236,6 @@ func (w *Worker) entryOf(b *batch, st *partitionState, it *item) lineage.Entry {
 		e.Actions = append(e.Actions, a.action.ID)
 	}
 	return e
-}
-
-// finish adds the documents that changed.
-func (st *partitionState) finish(assetChanged, memoryChanged bool) error {
-	if assetChanged {
-		st.asset.Rev++
-		st.asset.Recorded = st.now
-		body, err := json.Marshal(st.asset)
-		if err != nil {
-			return err
-		}
-		st.put(lineage.AssetRecord, st.assetVersion, body)
-	}
-	if memoryChanged {
-		body, err := json.Marshal(st.memory)
-		if err != nil {
-			return err
-		}
-		st.put(lineage.MemoryRecord, st.memoryVersion, body)
-	}
-	return nil
-}
-
-func (st *partitionState) put(id, version string, body []byte) {
-	c := lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: id, Body: body}}
-	if version != "" {
-		c.Op, c.Record.Version = lineage.Replace, version
-	}
-	st.changes = append(st.changes, c)
 }
 
 // committed notes what the commit made: versions of the intents to dispatch,

@@ -20,6 +20,9 @@ const maxActionsPerEvent = 60
 func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *item) (remembered bool, err error) {
 	planned := builtin(it.ev, st.home, st.now)
 	if b.policies.Selects(it.ev) {
+		if err := w.remember(ctx, st); err != nil {
+			return false, err
+		}
 		view, err := w.view(ctx, st, it)
 		if err != nil {
 			return false, err

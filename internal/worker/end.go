@@ -47,6 +47,7 @@ func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version str
 
 func (w *Worker) commitEnd(ctx context.Context, a policy.Action, version string, notice *policy.Action) (noticeVersion string, err error) {
 	_, partition, _ := policy.SplitID(a.ID)
+	defer w.documents.drop(partition)
 	for range maxConflicts {
 		change, err := policy.ActionChange(a, version)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
 // Enricher adds to an event what Azure ML knows and the event did not carry:
@@ -39,6 +40,6 @@ func (w *Worker) enrich(ctx context.Context, b *batch) {
 			it.fail(err)
 			continue
 		}
-		it.extras = extras
+		it.extras, it.patches = extras, lineage.Patches(it.ev)
 	}
 }

@@ -71,15 +71,12 @@ func (w *Worker) addLines(ctx context.Context, l *lines, it *item) error {
 			return err
 		}
 	}
-	line, err := json.Marshal(lineage.EventLine{
+	line := lineage.EventLine{
 		Key: e.ID, ID: it.ev.ID, Kind: e.Kind, Asset: e.Asset, Workspace: e.Workspace, Type: it.ev.Type,
 		Subject: it.ev.Subject, Time: it.ev.Time.UTC(), Received: e.Received, Committed: e.Committed,
 		Decisions: e.Decisions, Actions: len(e.Actions), Breaches: e.Breaches,
-	})
-	if err != nil {
-		return err
 	}
-	l.events = append(l.events, lineage.JournalEntry{Key: e.ID, Body: line})
+	l.events = append(l.events, lineage.JournalEntry{Key: e.ID, Body: line.AppendJSON(nil)})
 	for _, d := range decisions {
 		body, err := json.Marshal(d)
 		if err != nil {

@@ -52,16 +52,18 @@ func (w *Worker) parseEvents(b *batch, j *job) {
 			j.reject(part.Raw, err)
 			continue
 		}
-		if p := lineage.CheckNames(ev); p != nil {
+		if p := w.add(b, j, ev); p != nil {
 			j.reject(part.Raw, p)
-			continue
 		}
-		w.add(b, j, ev)
 	}
 }
 
-func (w *Worker) add(b *batch, j *job, ev *event.Event) {
-	it := &item{job: j, ev: ev, key: ev.Key(), home: lineage.Home(ev)}
+// add takes an event into the batch, unless its names can't be kept.
+func (w *Worker) add(b *batch, j *job, ev *event.Event) *event.Problem {
+	it := &item{job: j, ev: ev, key: ev.Key(), home: lineage.Home(ev), patches: lineage.Patches(ev)}
+	if p := lineage.CheckNames(it.home, it.patches); p != nil {
+		return p
+	}
 	it.stamp = lineage.Stamp{At: ev.Time.UTC(), Key: it.key}
 	it.canonical = ev.AppendJSON(make([]byte, 0, len(ev.Data)+len(ev.Source)+len(ev.Subject)+300))
 	it.finished = w.done.has(it.logKey())
@@ -71,6 +73,7 @@ func (w *Worker) add(b *batch, j *job, ev *event.Event) {
 	if ce := w.o.Logger.Check(zap.DebugLevel, "event read"); ce != nil {
 		ce.Write(it.logFields(zap.String("kind", string(ev.Kind)))...)
 	}
+	return nil
 }
 
 // reject marks bytes for quarantine with the reason.

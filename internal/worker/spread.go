@@ -25,7 +25,7 @@ func (w *Worker) spread(ctx context.Context, b *batch) {
 		if it.finished || it.job.failure() != nil {
 			continue
 		}
-		for _, p := range lineage.Patches(it.ev) {
+		for _, p := range it.patches {
 			if string(p.Asset) == it.home {
 				continue
 			}
@@ -65,15 +65,9 @@ func (w *Worker) join(ctx context.Context, b *batch, id lineage.ID, patches []li
 }
 
 func (w *Worker) tryJoin(ctx context.Context, b *batch, id lineage.ID, patches []lineage.Patch) error {
-	got, err := w.o.Store.Get(ctx, string(id), lineage.AssetRecord)
+	st, err := w.document(ctx, string(id))
 	if err != nil {
 		return err
-	}
-	st := &partitionState{home: string(id), asset: &lineage.Asset{}, assetVersion: got[0].Version, now: w.o.Now().UTC()}
-	if st.assetVersion != "" {
-		if st.asset, err = lineage.DecodeAsset(got[0].Body); err != nil {
-			return err
-		}
 	}
 	changed := false
 	for _, p := range patches {
@@ -87,11 +81,14 @@ func (w *Worker) tryJoin(ctx context.Context, b *batch, id lineage.ID, patches [
 		return err
 	}
 	if len(st.changes) > 0 {
-		if _, err := w.o.Store.Commit(ctx, string(id), st.changes); err != nil {
+		versions, err := w.o.Store.Commit(ctx, string(id), st.changes)
+		if err != nil {
 			return err
 		}
+		st.stored(versions)
 	}
 	b.note(st.asset)
+	w.documents.put(st)
 	return nil
 }
 

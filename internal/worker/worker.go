@@ -72,8 +72,11 @@ type Worker struct {
 	metrics *metrics
 	locks   keyLocks
 	done    *recent
-	pages   pageNumbers
-	opened  openedDirectories
+	// documents are the assets last worked on, so that a burst of events
+	// about one asset reads it once.
+	documents *documents
+	pages     pageNumbers
+	opened    openedDirectories
 }
 
 // New builds a Worker; Run starts it.
@@ -86,7 +89,7 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	return &Worker{o: o, metrics: m, done: newRecent(16_384)}, nil
+	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(4096)}, nil
 }
 
 func (o *Options) setDefaults() {
