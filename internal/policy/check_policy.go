@@ -136,6 +136,10 @@ func measures(k event.Kind) bool { return k == event.MonitorBreached || k == eve
 
 // condition compiles a condition and places what is wrong in it.
 func (c *checker) condition(path, text string) {
+	if strings.TrimSpace(text) == "" {
+		c.fail(path, "is empty: write a condition, or remove the key for none")
+		return
+	}
 	if len(text) > maxConditions {
 		c.fail(path, "has %d bytes: a condition has at most %d", len(text), maxConditions)
 		return

@@ -101,7 +101,7 @@ func Compile(f *File, opts CompileOptions) (*Set, error) {
 
 func newRule(p Policy, observe bool) (*rule, error) {
 	r := &rule{policy: p, observe: observe || p.Mode == ModeObserve, matcher: newMatcher(p.Match)}
-	if strings.TrimSpace(p.When) != "" {
+	if p.When != "" {
 		c, problems := compileCondition(p.When)
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("policy %s: when: %s", p.Name, problems[0].message)

@@ -31,7 +31,8 @@ type condition struct {
 	text    string
 	program cel.Program
 	reads   []read
-	breach  bool // whether it reads the breach
+	breach  bool   // whether it reads the breach
+	cost    uint64 // what one evaluation takes at most
 }
 
 // exprProblem is what is wrong in an expression, line and column from 1.
@@ -92,7 +93,9 @@ func plan(env *cel.Env, checked *cel.Ast, text string) (*condition, []exprProble
 		return nil, []exprProblem{{1, 1, fmt.Sprintf("may cost %d steps on one event, at most %d are allowed: loop over less", likely.Max, maxCost)}}
 	}
 	var opts []cel.ProgramOption
-	if worst, err := env.EstimateCost(checked, sizes{}); err != nil || worst.Max > maxCost {
+	worst, err := env.EstimateCost(checked, sizes{})
+	if err != nil || worst.Max > maxCost {
+		worst.Max = maxCost
 		opts = append(opts, cel.CostLimit(maxCost))
 	}
 	opts = append(opts, cel.EvalOptions(cel.OptOptimize))
@@ -100,7 +103,7 @@ func plan(env *cel.Env, checked *cel.Ast, text string) (*condition, []exprProble
 	if err != nil {
 		return nil, []exprProblem{{1, 1, err.Error()}}
 	}
-	c := &condition{text: text, program: program, reads: readsOf(checked.NativeRep().Expr())}
+	c := &condition{text: text, program: program, cost: worst.Max, reads: readsOf(checked.NativeRep().Expr())}
 	if normal, err := cel.AstToString(checked); err == nil {
 		c.text = normal
 	}
@@ -194,7 +197,27 @@ var (
 	noOverload     = regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '([^']*)'`)
 )
 
+// syntaxHints put the parser's complaints into words; the first that matches
+// holds. $1 is what it stumbled over.
+var syntaxHints = []struct {
+	complaint *regexp.Regexp
+	words     string
+}{
+	{regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous|no viable alternative at) input '<EOF>'`), "ends too early: something is missing after this"},
+	{regexp.MustCompile(`^Syntax error: token recognition error at: '=`), "one = is not a comparison: write =="},
+	{regexp.MustCompile(`^Syntax error: token recognition error at: '(.*)'$`), "$1 is not understood here"},
+	{regexp.MustCompile(`^Syntax error: .*input '(?i:and)'`), "write && for and"},
+	{regexp.MustCompile(`^Syntax error: .*input '(?i:or)'`), "write || for or"},
+	{regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous|no viable alternative at) input '(.*?)'`), "$1 does not fit here"},
+	{regexp.MustCompile(`^.*exceeds nesting limit$`), fmt.Sprintf("loops (all, exists, map, filter) are nested more than %d deep", maxLoopsCEL)},
+}
+
 func hint(message string) string {
+	for _, h := range syntaxHints {
+		if m := h.complaint.FindStringSubmatchIndex(message); m != nil {
+			return clip(string(h.complaint.ExpandString(nil, h.words, message, m)), 200)
+		}
+	}
 	if m := undefinedField.FindStringSubmatch(message); m != nil {
 		return fmt.Sprintf("there is no field %q%s", m[1], suggest(m[1], allFields()))
 	}
@@ -208,10 +231,7 @@ func hint(message string) string {
 		}
 		return out
 	}
-	if strings.Contains(message, "exceeds nesting limit") {
-		return fmt.Sprintf("loops (all, exists, map, filter) are nested more than %d deep", maxLoopsCEL)
-	}
-	return strings.TrimPrefix(message, "Syntax error: ")
+	return clip(strings.TrimPrefix(message, "Syntax error: "), 300)
 }
 
 // allFields are the fields of every object: CEL does not say which object

@@ -156,8 +156,9 @@ func (d *decider) decision(r *rule, o *occasion, j judgement) Decision {
 		Policy: r.policy.Name, PolicyHash: r.hash,
 		Event: d.log, Asset: d.asset, Model: d.model,
 		Window: o.window, At: d.now, Verdict: Hold,
-		Breaches: copyBreaches(j.breaches),
+		Breaches: copyBreaches(j.breaches[:min(len(j.breaches), maxBreaches)]),
 	}
+	out.MoreBreaches = len(j.breaches) - len(out.Breaches)
 	if measures(d.event.Kind) {
 		out.Signal = o.signal
 	}
@@ -198,7 +199,7 @@ func (d *decider) plan(r *rule, o *occasion, w sustained, m *recall, out *Decisi
 	if out.Verdict == Hold {
 		return
 	}
-	g := grounds{rule: r, occasion: o, window: w.window, breaches: out.Breaches}
+	g := grounds{rule: r, window: w.window, decision: out}
 	if out.Verdict == Act {
 		g.title, g.reason = d.title(r, out), d.reason(r, w, out)
 	}

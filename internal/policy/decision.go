@@ -60,9 +60,11 @@ type Decision struct {
 	// Condition is the policy's `when`; Inputs the values it read.
 	Condition string         `json:"condition,omitempty"`
 	Inputs    map[string]any `json:"inputs,omitempty"`
-	// Breaches are those the condition was true for.
-	Breaches []event.Breach  `json:"breaches,omitempty"`
-	Actions  []PlannedAction `json:"actions,omitempty"`
+	// Breaches are those the condition was true for, at most 50 of them;
+	// MoreBreaches counts the rest.
+	Breaches     []event.Breach  `json:"breaches,omitempty"`
+	MoreBreaches int             `json:"moreBreaches,omitempty"`
+	Actions      []PlannedAction `json:"actions,omitempty"`
 }
 
 // PlannedAction is one entry of `then` and what was decided about it.

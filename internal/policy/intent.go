@@ -12,6 +12,7 @@ import (
 
 // Bounds on what a decision and an action carry along.
 const (
+	maxBreaches       = 50
 	maxActionBreaches = 20
 	maxInputKeys      = 50
 	maxInputText      = 1024
@@ -20,9 +21,8 @@ const (
 // grounds are what all actions of one decision share.
 type grounds struct {
 	rule          *rule
-	occasion      *occasion
 	window        string
-	breaches      []event.Breach
+	decision      *Decision
 	title, reason string
 }
 
@@ -33,7 +33,7 @@ func (d *decider) intent(g *grounds, s *step, key string) Action {
 		Policy: g.rule.policy.Name, PolicyHash: g.rule.hash,
 		Event: d.log, Asset: d.asset, Model: d.model, Window: g.window,
 		Cause: d.cause(g.rule.policy.Name),
-		Title: g.title, Reason: g.reason, Inputs: d.facts(g.occasion, g.breaches),
+		Title: g.title, Reason: g.reason, Inputs: d.facts(g),
 		Occurred: d.event.Time.UTC(),
 		State:    Pending, Created: d.now, Updated: d.now,
 	}
@@ -73,24 +73,25 @@ func (d *decider) cause(policy string) string {
 }
 
 // facts are an action's inputs: what its target may want to know.
-func (d *decider) facts(o *occasion, breaches []event.Breach) map[string]any {
+func (d *decider) facts(g *grounds) map[string]any {
 	ev := d.event
 	out := map[string]any{"workspace": ev.Workspace.Alias, "event": d.log}
-	for k, v := range map[string]string{"model": d.model, "signal": o.signal} {
+	for k, v := range map[string]string{"model": d.model, "signal": g.decision.Signal} {
 		if v != "" {
 			out[k] = clip(v, maxInputText)
 		}
 	}
 	if ev.Monitor != nil {
-		out["monitor"], out["window"] = ev.Monitor.Name, o.window
+		out["monitor"], out["window"] = ev.Monitor.Name, g.window
 	}
 	if ev.Run != nil {
 		out["run"] = ev.Run.ID
 	}
+	breaches := g.decision.Breaches
 	if len(breaches) > 0 {
 		out["breaches"] = breaches[:min(len(breaches), maxActionBreaches)]
 	}
-	if more := len(breaches) - maxActionBreaches; more > 0 {
+	if more := len(breaches) + g.decision.MoreBreaches - maxActionBreaches; more > 0 {
 		out["moreBreaches"] = more
 	}
 	if len(d.view.Metrics) > 0 {

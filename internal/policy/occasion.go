@@ -1,14 +1,24 @@
 package policy
 
 import (
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/event"
 )
 
-// maxJudged bounds how many breaches of one signal a condition is tried on.
-const maxJudged = 1000
+// Bounds on how many breaches of one signal a condition is tried on: at most
+// maxJudged, fewer where one try may be expensive, but always ten.
+const (
+	maxJudged   = 1000
+	minJudged   = 10
+	judgingCost = 1_000_000
+)
+
+// tries is how many breaches the condition may be tried on.
+func (c *condition) tries() int {
+	return max(minJudged, min(maxJudged, judgingCost/max(1, int(c.cost))))
+}
 
 // occasion is what a policy decides on: an event, or one signal of it.
 type occasion struct {
@@ -34,13 +44,14 @@ func (r *rule) occasions(ev *event.Event) []occasion {
 		return []occasion{base}
 	}
 	var out []occasion
+	place := make(map[string]int, 4)
 	under := func(signal string) *occasion {
-		i := slices.IndexFunc(out, func(o occasion) bool { return o.signal == signal })
-		if i < 0 {
+		i, known := place[signal]
+		if !known {
 			i = len(out)
-			o := base
-			o.signal = signal
-			out = append(out, o)
+			place[signal] = i
+			base.signal = signal
+			out = append(out, base)
 		}
 		return &out[i]
 	}
@@ -50,19 +61,22 @@ func (r *rule) occasions(ev *event.Event) []occasion {
 			o.breaches = append(o.breaches, b)
 		}
 	}
-	return r.lost(ev, base, out)
+	for _, signal := range r.cut(ev) {
+		under(signal)
+	}
+	return out
 }
 
-// lost adds the signals of which a cut list names no whole breach.
-func (r *rule) lost(ev *event.Event, base occasion, out []occasion) []occasion {
+// cut are the signals of which an event's list was cut: they breached even
+// where no whole breach is left of them.
+func (r *rule) cut(ev *event.Event) []string {
 	if ev.Loss == nil || r.matcher.signalType != nil {
-		return out
+		return nil
 	}
+	var out []string
 	for _, signal := range ev.Loss.Signals {
-		listed := slices.ContainsFunc(out, func(o occasion) bool { return o.signal == signal })
-		if !listed && (r.matcher.signal == nil || anyGlob(r.matcher.signal, signal)) {
-			base.signal = signal
-			out = append(out, base)
+		if r.matcher.signal == nil || anyGlob(r.matcher.signal, signal) {
+			out = append(out, signal)
 		}
 	}
 	return out
@@ -125,12 +139,16 @@ func (r *rule) judge(s *scope, o *occasion) judgement {
 		j.one(r.when, s, tries)
 		return j
 	}
-	for _, b := range tries[:min(len(tries), maxJudged)] {
+	limit := min(len(tries), r.when.tries())
+	for _, b := range tries[:limit] {
 		s.breach = b
 		j.one(r.when, s, []*event.Breach{b})
 	}
-	if j.holds {
+	switch {
+	case j.holds:
 		j.reason, j.detail, j.decisive = "", "", j.breaches[0]
+	case limit < len(tries) && j.detail == "":
+		j.detail = fmt.Sprintf("the condition is false for the first %d of %d breaches; more are not tried", limit, len(tries))
 	}
 	return j
 }

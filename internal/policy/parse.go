@@ -25,7 +25,8 @@ func Parse(name string, text []byte) (*File, error) {
 }
 
 // Part is one policy file, or the policy part of a larger one, decoded but
-// not yet checked. Doc finds places for problems; it may be nil.
+// not yet checked. Doc is what File was decoded from and finds places for
+// problems; it may be nil.
 type Part struct {
 	File *File
 	Doc  *strictyaml.Document

@@ -38,7 +38,9 @@ func TestGlobEscapes(t *testing.T) {
 
 func TestGlobIsNotSlowOnHostileNames(t *testing.T) {
 	begin := time.Now()
-	newGlob(strings.Repeat("*a", 250) + "b").match(strings.Repeat("a", 10_000))
+	if newGlob(strings.Repeat("*a", 250) + "b").match(strings.Repeat("a", 10_000)) {
+		t.Error("matches")
+	}
 	if took := time.Since(begin); took > time.Second {
 		t.Errorf("took %v", took)
 	}

@@ -20,7 +20,7 @@ func (d *decider) title(r *rule, dec *Decision) string {
 	case ev.Kind == event.MonitorPassed:
 		return fmt.Sprintf("%s: monitor passed", d.name())
 	case ev.Monitor != nil:
-		return d.breachTitle(dec.Breaches)
+		return d.breachTitle(dec)
 	case ev.Alert != nil:
 		return d.alertTitle()
 	case ev.Model != nil:
@@ -46,12 +46,12 @@ func (d *decider) name() string {
 	return clip(d.asset, 120)
 }
 
-func (d *decider) breachTitle(breaches []event.Breach) string {
-	if len(breaches) == 0 {
+func (d *decider) breachTitle(dec *Decision) string {
+	if len(dec.Breaches) == 0 {
 		return fmt.Sprintf("%s: monitor %s reports a breach", d.name(), clip(d.event.Monitor.Name, 80))
 	}
-	out := d.name() + ": " + breachText(breaches[0])
-	switch more := len(breaches) - 1; {
+	out := d.name() + ": " + breachText(dec.Breaches[0])
+	switch more := len(dec.Breaches) + dec.MoreBreaches - 1; {
 	case more == 1:
 		out += ", and 1 more"
 	case more > 1:

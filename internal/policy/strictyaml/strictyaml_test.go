@@ -155,7 +155,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("took %v for %d bytes", took, len(text))
 		}
 		for _, p := range problems {
-			if p.File != "f.yaml" || p.Message == "" || p.Line < 0 || p.Line > strings.Count(text, "\n")+2 {
+			if p.File != "f.yaml" || p.Message == "" || p.Line < 0 || p.Line > strings.Count(text, "\n")+strings.Count(text, "\r")+2 {
 				t.Fatalf("%+v", p)
 			}
 		}
