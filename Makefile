@@ -1,0 +1,36 @@
+# What a developer needs, with nothing but Go installed. CI runs .ci/run, which
+# calls these.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+
+.PHONY: build test race lint fuzz bench test-peers clean
+
+build: ## the binary, as released
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/modelwarden ./cmd/modelwarden
+
+test: ## all tests that need nothing but Go
+	$(GO) test ./...
+
+race: ## the same under the race detector (needs a C compiler)
+	$(GO) test -race ./internal/... ./cmd/...
+
+lint: ## format, vet, static analysis
+	@out="$$(gofmt -l cmd internal test)"; if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fuzz: ## every fuzz target for a while: make fuzz FUZZTIME=1m
+	@for pkg in $$($(GO) list ./internal/...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) $$pkg || exit 1; done; done
+
+bench: ## every claim about speed, as ratios measured in one run
+	$(GO) run ./test/bench
+
+test-peers: ## tests against real peers; installs them
+	./test/peers/run
+
+clean:
+	rm -rf bin
