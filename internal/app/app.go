@@ -176,8 +176,11 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 		if err != nil {
 			return nil, err
 		}
-		mux.Handle("/events", s.Events())
-		mux.Handle("/alerts/azure-monitor", s.Alerts())
+		// GET /events is a page; every other method is the subscriber's.
+		for _, method := range []string{http.MethodPost, http.MethodOptions} {
+			mux.Handle(method+" /events", s.Events())
+			mux.Handle(method+" /alerts/azure-monitor", s.Alerts())
+		}
 	}
 	pages, err := web.New(web.Options{
 		Store: a.db.Store(), Queue: a.db.Queue(), Dead: a.db.DeadLetters(), Desk: a.desk, Parser: parser,

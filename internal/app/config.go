@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -195,25 +196,16 @@ type Overrides struct {
 // strictyaml.Problems where the files are at fault.
 func Load(file string, getenv func(string) string, o Overrides) (*Config, error) {
 	c := &Config{}
-	var parts []policy.Part
-	if file != "" {
-		doc, err := readYAML(file)
-		if err != nil {
-			return nil, err
-		}
-		if problems := doc.Decode(c); len(problems) > 0 {
-			return nil, problems
-		}
-		parts = append(parts, policy.Part{File: &c.File, Doc: doc})
-	}
+	f := files{}
+	f.read(file, c, &c.File)
 	for _, name := range c.PolicyFiles {
-		part, err := readPolicyFile(file, name)
-		if err != nil {
-			return nil, err
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(file), name)
 		}
-		parts = append(parts, part)
+		part := &policy.File{}
+		f.read(name, part, part)
 	}
-	merged, err := policy.Merge(parts...)
+	merged, err := f.merge()
 	if err != nil {
 		return nil, err
 	}
@@ -224,27 +216,60 @@ func Load(file string, getenv func(string) string, o Overrides) (*Config, error)
 	return c, c.validate()
 }
 
-func readYAML(file string) (*strictyaml.Document, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	return strictyaml.Parse(file, text)
+// files collects what the configuration's files say, and what is wrong in any
+// of them.
+type files struct {
+	parts    []policy.Part
+	problems policy.Problems
+	err      error
 }
 
-func readPolicyFile(base, name string) (policy.Part, error) {
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(base), name)
+// read decodes one file into its struct, of which part is the policy part.
+func (f *files) read(name string, into any, part *policy.File) {
+	if name == "" || f.err != nil {
+		return
 	}
-	doc, err := readYAML(name)
+	text, err := os.ReadFile(name)
 	if err != nil {
-		return policy.Part{}, err
+		f.err = fmt.Errorf("configuration: %w", err)
+		return
 	}
-	f := &policy.File{}
-	if problems := doc.Decode(f); len(problems) > 0 {
-		return policy.Part{}, problems
+	doc, err := strictyaml.Parse(name, text)
+	var problems policy.Problems
+	if errors.As(err, &problems) {
+		f.problems = append(f.problems, problems...)
+		return
 	}
-	return policy.Part{File: f, Doc: doc}, nil
+	if f.err = err; err != nil {
+		return
+	}
+	f.problems = append(f.problems, doc.Decode(into)...)
+	f.parts = append(f.parts, policy.Part{File: part, Doc: doc})
+}
+
+// merge checks the policy parts together. The problems come in the order of
+// the files and their lines, one for each place.
+func (f *files) merge() (*policy.File, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	merged, err := policy.Merge(f.parts...)
+	var more policy.Problems
+	if err != nil && !errors.As(err, &more) {
+		return nil, err
+	}
+	for _, p := range more {
+		if !slices.ContainsFunc(f.problems, func(q policy.Problem) bool { return q.File == p.File && q.Line == p.Line && q.Column == p.Column }) {
+			f.problems = append(f.problems, p)
+		}
+	}
+	slices.SortStableFunc(f.problems, func(a, b policy.Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	if len(f.problems) > 0 {
+		return nil, f.problems
+	}
+	return merged, nil
 }
 
 func (c *Config) environment(getenv func(string) string) {

@@ -106,7 +106,12 @@ func (db *DB) copyPages(ctx context.Context, dst, src *conn, progress func(done,
 	return err
 }
 
+// interrupted says whether to stop: the caller asks for it, or the DB closes.
+// A folder that another process has open (see Backup) has no writer here.
 func (db *DB) interrupted(ctx context.Context) error {
+	if db.writer == nil {
+		return ctx.Err()
+	}
 	select {
 	case <-db.writer.stop:
 		return lineage.ErrClosed

@@ -86,6 +86,37 @@ func GetQuarantined(ctx context.Context, store Store, id string) (Quarantined, [
 	return q, body, err
 }
 
+// MarkReplayed notes that a quarantined message was sent again.
+func MarkReplayed(ctx context.Context, store Store, id string, now time.Time) error {
+	digest, day, ok := strings.Cut(id, "@")
+	if !ok {
+		return fmt.Errorf("quarantined message %q: %w", id, ErrNotFound)
+	}
+	record := "item/" + digest
+	for {
+		got, err := store.Get(ctx, quarantinePartition(day), record)
+		if err != nil {
+			return err
+		}
+		if got[0].Version == "" {
+			return fmt.Errorf("quarantined message %q: %w", id, ErrNotFound)
+		}
+		var q Quarantined
+		if err := json.Unmarshal(got[0].Body, &q); err != nil {
+			return fmt.Errorf("stored quarantined message %s: %w", id, err)
+		}
+		q.Replayed = now.UTC()
+		change := Change{Op: Replace, Record: got[0]}
+		if change.Record.Body, err = json.Marshal(q); err != nil {
+			return err
+		}
+		_, err = store.Commit(ctx, quarantinePartition(day), []Change{change})
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+}
+
 // WriteBlob keeps bytes of any size in records `blob/<name>/<n>` of a
 // partition and returns how many; it is idempotent.
 func WriteBlob(ctx context.Context, store Store, partition, name string, body []byte) (int, error) {

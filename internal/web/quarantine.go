@@ -108,5 +108,8 @@ func (s *server) replayQuarantined(ctx context.Context, in *QuarantinedInput) (R
 	if err := s.Queue.Send(ctx, []lineage.Message{m}); err != nil {
 		return Replayed{}, err
 	}
+	if err := lineage.MarkReplayed(ctx, s.Store, q.ID, s.Now()); err != nil {
+		return Replayed{}, err
+	}
 	return Replayed{ID: q.ID, Fenced: properties[lineage.PropFenced] == "true"}, nil
 }

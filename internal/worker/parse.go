@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -34,7 +35,10 @@ func (w *Worker) parse(deliveries []lineage.Delivery) *batch {
 // parseEvents reads a body: one canonical event from our own subscriber, or
 // whatever Event Grid put into the queue itself.
 func (w *Worker) parseEvents(b *batch, j *job) {
-	parts, err := event.Split(j.delivery.Properties[lineage.PropContentType], nil, j.delivery.Body)
+	// A body in CloudEvents binary mode, replayed from quarantine, has its
+	// attributes among the properties.
+	header := func(name string) string { return j.delivery.Properties[strings.ToLower(name)] }
+	parts, err := event.Split(j.delivery.Properties[lineage.PropContentType], header, j.delivery.Body)
 	if err != nil {
 		j.reject(j.delivery.Body, err)
 		return
