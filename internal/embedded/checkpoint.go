@@ -72,3 +72,11 @@ func (k *checkpointer) close() error {
 	<-k.stopped
 	return k.conn.Close()
 }
+
+// lastFault is the error of the last copy, nil when it went well.
+func (k *checkpointer) lastFault() error {
+	if err := k.fault.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

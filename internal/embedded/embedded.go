@@ -185,10 +185,6 @@ func (db *DB) shut() error {
 	)
 }
 
-// Healthy answers nil when the writer works: the last group commit succeeded
-// and the next one is being taken.
-func (db *DB) Healthy(ctx context.Context) error { return db.writer.healthy(ctx) }
-
 // Queue is the event queue. The value also implements lineage.DeadLetters.
 func (db *DB) Queue() lineage.Queue { return &Queue{db} }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -157,6 +158,27 @@ func TestHealthy(t *testing.T) {
 	if err := h.db.Healthy(t.Context()); !errors.Is(err, lineage.ErrClosed) {
 		t.Errorf("closed, and healthy says %v", err)
 	}
+}
+
+// TestHealthRecoversWithoutTraffic: nobody sends to an unhealthy store, so it
+// must find out itself that there is room again.
+func TestHealthRecoversWithoutTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openHarness(t, embedded.Options{})
+		if err := h.db.LimitPages(30); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Queue().Send(t.Context(), messages(1, 1<<20)); err == nil {
+			t.Fatal("a full disk took a message")
+		}
+		if err := errors.Join(h.db.LimitPages(0), h.db.Healthy(t.Context())); err == nil {
+			t.Error("healthy right after a fault")
+		}
+		time.Sleep(10 * time.Second)
+		if err := h.db.Healthy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestFullDisk lets the disk be full while messages are leased: what fails

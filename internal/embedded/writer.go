@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -81,7 +80,7 @@ type writer struct {
 	checkpoints *checkpointer
 
 	versions versions
-	fault    atomic.Pointer[error] // of the last group, for Healthy
+	fault    atomic.Pointer[fault] // of the last group that wrote, for Healthy
 }
 
 // submit hands a job to the writer and waits for its answer. When the context
@@ -194,8 +193,8 @@ func (w *writer) perform(now time.Time) {
 	if err != nil {
 		err = fmt.Errorf("embedded store: %w", explain(w.path, err))
 	}
-	if err != nil || len(w.group) > 0 {
-		w.fault.Store(&err)
+	if err != nil {
+		w.fault.Store(&fault{err, now})
 	}
 	for i, j := range w.group {
 		j.answer(err)
@@ -260,6 +259,7 @@ func (w *writer) commit() error {
 		return err
 	}
 	w.open = false
+	w.fault.Store(nil)
 	w.checkpoints.log(w.bytes + groupPages*pageSize)
 	return nil
 }
@@ -293,24 +293,4 @@ func (w *writer) refresh() error {
 	}
 	w.stale = false
 	return nil
-}
-
-// pingJob proves that the writer answers.
-type pingJob struct{ call }
-
-func (*pingJob) apply(*writer) error { return nil }
-func (*pingJob) size() int           { return 0 }
-
-// healthy answers the last group's fault, or the writer's silence.
-func (w *writer) healthy(ctx context.Context) error {
-	for _, fault := range []*error{w.fault.Load(), w.checkpoints.fault.Load()} {
-		if fault != nil && *fault != nil {
-			return *fault
-		}
-	}
-	err := w.submit(ctx, &pingJob{newCall()})
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("embedded store: the writer does not answer, the disk may hang: %w", err)
-	}
-	return err
 }
