@@ -232,19 +232,15 @@ func TestNameThatChangesItsMindIsRefused(t *testing.T) {
 	}
 }
 
+// A proxy would look names up where nobody checks the addresses. net/http
+// reads the environment once per process, so the setting itself is checked.
 func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
-	proxied := false
-	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { proxied = true }))
-	defer proxy.Close()
-	t.Setenv("HTTP_PROXY", proxy.URL)
-	t.Setenv("http_proxy", proxy.URL)
-	ns := &nameServer{answers: []string{"10.0.0.7"}}
-	client, err := NewClient(Dialing{Resolver: ns.resolver(t), Setting: "s"})
+	client, err := NewClient(Dialing{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var refused *DialError
-	if err := get(t, client, "http://innocent.example./"); !errors.As(err, &refused) || proxied {
-		t.Errorf("went through the proxy: %t, %v", proxied, err)
+	transport, ok := client.Transport.(*http.Transport)
+	if !ok || transport.Proxy != nil {
+		t.Error("the client may use a proxy")
 	}
 }

@@ -276,17 +276,24 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestHugeAnswersAreReadInPart(t *testing.T) {
+	const all = 256 << 20
+	sent := make(chan int, 1)
 	srv := newTarget(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
-		for range 1 << 10 {
-			if _, err := w.Write(bytes.Repeat([]byte("x\x1b"), 1<<10)); err != nil {
-				return // the reader hung up, as it should
+		written := 0
+		for chunk := bytes.Repeat([]byte("x\x1b"), 32<<10); written < all; written += len(chunk) {
+			if _, err := w.Write(chunk); err != nil {
+				break // the reader hung up, as it should
 			}
 		}
+		sent <- written
 	})
 	_, err := webhook(t, srv.URL).Do(t.Context(), action(policy.Retrain))
 	if err == nil || len(err.Error()) > 500 || strings.Contains(err.Error(), "\x1b") {
-		t.Errorf("%d bytes of error", len(err.Error()))
+		t.Errorf("an error of %d bytes", len(err.Error()))
+	}
+	if written := <-sent; written >= all {
+		t.Errorf("all %d bytes were read", written)
 	}
 }
 

@@ -58,7 +58,8 @@ func (b *bench) do(t *testing.T, id string, c review.Command) review.Review {
 func (b *bench) list(t *testing.T, f review.Filter, limit int) []review.Review {
 	t.Helper()
 	var out []review.Review
-	for cursor := ""; ; {
+	cursor := ""
+	for range 100 {
 		items, next, err := b.List(t.Context(), f, cursor, limit)
 		if err != nil {
 			t.Fatal(err)
@@ -68,6 +69,8 @@ func (b *bench) list(t *testing.T, f review.Filter, limit int) []review.Review {
 		}
 		cursor = next
 	}
+	t.Fatal("the listing does not end")
+	return nil
 }
 
 func ids(rs []review.Review) []string {
@@ -419,6 +422,23 @@ func TestStalePointersAreCleanedByReaders(t *testing.T) {
 	b.list(t, review.Filter{}, 10)
 	if open, month := b.store.ids("index/reviews/open"), b.store.ids("index/reviews/2026-03"); len(open)+len(month) != 0 {
 		t.Errorf("left behind: %v %v", open, month)
+	}
+}
+
+// A crash between a resolution and its removal from the open shelf.
+func TestResolvedReviewLeavesTheOpenShelfInTheEnd(t *testing.T) {
+	b := newBench()
+	r, _ := b.raise(t, signal("drift", "k1", t0))
+	b.store.failBefore = map[int]bool{b.store.commits + 2: true} // the removal
+	b.do(t, r.ID, review.Command{Verb: review.Resolve, By: "ann"})
+	if left := b.store.ids("index/reviews/open"); len(left) != 1 {
+		t.Fatalf("the fault had no effect: %v", left)
+	}
+	if got := b.list(t, review.Filter{Unresolved: true}, 10); len(got) != 0 {
+		t.Errorf("listed as open: %v", ids(got))
+	}
+	if left := b.store.ids("index/reviews/open"); len(left) != 0 {
+		t.Errorf("the reader left it: %v", left)
 	}
 }
 
