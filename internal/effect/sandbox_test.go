@@ -74,6 +74,13 @@ func (s *jobsAPI) serve(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(s.jobs[name])
 }
 
+// heal takes the faults away.
+func (s *jobsAPI) heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.after = nil, nil
+}
+
 func (s *jobsAPI) effector(t *testing.T) *effect.Sandbox {
 	t.Helper()
 	u, err := url.Parse(s.URL)
@@ -148,7 +155,7 @@ func TestTheSameKeyStartsOneJobWhateverHappenedBefore(t *testing.T) {
 			if isPermanent(err) {
 				t.Fatalf("gave up: %v", err)
 			}
-			api.before, api.after = nil, nil
+			api.heal()
 			out, err = api.effector(t).Do(t.Context(), a)
 			assertNoLeak(t, out, err)
 			if err != nil || out.Run != "mw-"+a.Key || api.started != 1 {
