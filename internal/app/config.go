@@ -130,7 +130,7 @@ type LimitsConfig struct {
 
 // WorkerConfig is how events are worked on.
 type WorkerConfig struct {
-	// Batch is how many messages are worked on together. Defaults to 200.
+	// Batch is how many messages are worked on together. Defaults to 500.
 	Batch int `yaml:"batch,omitempty"`
 	// Loops is how many batches are in work at once. Defaults to 2.
 	Loops int `yaml:"loops,omitempty"`

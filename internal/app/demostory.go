@@ -135,7 +135,7 @@ func (s *demoStory) decided(ctx context.Context) error {
 				continue
 			}
 			s.job = run
-			s.n.step("Policy churn-drift acts: %v", item["reason"])
+			s.n.step("%v", item["reason"])
 			s.n.detail("retrain  %v -> job %s", item["state"], run)
 			s.n.detail("%s/actions", s.n.url)
 			return true
@@ -215,7 +215,8 @@ func (s *demoStory) explained(ctx context.Context) error {
 	list := items(page)
 	slices.Reverse(list)
 	for _, d := range list {
-		s.n.detail("%-12v %-5v %-16v %v", d["policy"], d["verdict"], d["reason"], d["detail"])
+		detail, _ := d["detail"].(string)
+		s.n.detail("%-12v %-5v %-16v %s", d["policy"], d["verdict"], d["reason"], detail)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ type Options struct {
 	// another name claims was left by one that died. The embedded engine
 	// knows, a shared one does not.
 	Sole bool
-	// Batch is how many messages are worked on together. Defaults to 200.
+	// Batch is how many messages are worked on together. Defaults to 500.
 	Batch int
 	// Loops is how many batches are in work at once. Defaults to 2.
 	Loops int
@@ -102,7 +102,7 @@ func (o *Options) setDefaults() {
 	if o.Enrich == nil {
 		o.Enrich = nothing{}
 	}
-	defaultTo(&o.Batch, 200)
+	defaultTo(&o.Batch, 500)
 	defaultTo(&o.Loops, 2)
 	defaultTo(&o.EffectTimeout, 30*time.Second)
 	defaultTo(&o.RunTimeout, 24*time.Hour)
