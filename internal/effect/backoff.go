@@ -14,7 +14,8 @@ type Backoff struct {
 	Base time.Duration
 	// Cap is the longest wait, at most a day. Defaults to 15 minutes.
 	Cap time.Duration
-	// Attempts is after how many attempts to give up. Defaults to 8.
+	// Attempts is after how many attempts to give up. Defaults to 12, which takes
+	// about half an hour.
 	Attempts int
 }
 
@@ -28,7 +29,7 @@ func (b Backoff) withDefaults() Backoff {
 	}
 	b.Cap = min(b.Cap, 24*time.Hour)
 	if b.Attempts <= 0 {
-		b.Attempts = 8
+		b.Attempts = 12
 	}
 	return b
 }

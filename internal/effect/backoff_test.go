@@ -27,11 +27,11 @@ func TestWaitsDoubleUpToTheCapThenGiveUp(t *testing.T) {
 	if _, giveUp := b.Next(12, errDown, t0, longest); !giveUp {
 		t.Error("the twelfth was not the last")
 	}
-	if _, giveUp := effect.NextAttempt(7, errDown, t0, longest); giveUp {
-		t.Error("gave up before the eighth")
+	if _, giveUp := effect.NextAttempt(11, errDown, t0, longest); giveUp {
+		t.Error("gave up before the twelfth")
 	}
-	if _, giveUp := effect.NextAttempt(8, errDown, t0, longest); !giveUp {
-		t.Error("the eighth was not the last")
+	if _, giveUp := effect.NextAttempt(12, errDown, t0, longest); !giveUp {
+		t.Error("the default twelfth was not the last")
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // desk is what the inbox does for actions; *review.Desk is it.
 type desk interface {
 	Raise(ctx context.Context, s review.Signal) (r review.Review, created bool, err error)
-	Pass(ctx context.Context, cause, key string, at time.Time, text string) (r review.Review, resolved bool, err error)
+	Pass(ctx context.Context, cause string, p review.Passing) (r review.Review, resolved bool, err error)
 }
 
 // Review files actions as reviews on the built-in desk, which drops repeated
@@ -45,7 +45,7 @@ func (r *Review) Do(ctx context.Context, a policy.Action) (policy.Outcome, error
 
 func (r *Review) raise(ctx context.Context, a policy.Action) (policy.Outcome, error) {
 	filed, created, err := r.desk.Raise(ctx, review.Signal{
-		Cause: cause(a), Key: a.Key, At: happened(a), Event: a.Event,
+		Cause: cause(a), Key: a.Key, At: happened(a), Event: a.Event, Window: a.Window,
 		Title: cmp.Or(a.Title, a.Reason, a.Asset), Reason: a.Reason,
 		Severity: review.Severity(a.Severity), AckWithin: time.Duration(a.AckWithin),
 		Asset: a.Asset, Model: a.Model, Workspace: lineage.ID(a.Asset).Workspace(), Policy: a.Policy,
@@ -61,7 +61,9 @@ func (r *Review) raise(ctx context.Context, a policy.Action) (policy.Outcome, er
 }
 
 func (r *Review) resolve(ctx context.Context, a policy.Action) (policy.Outcome, error) {
-	closed, resolved, err := r.desk.Pass(ctx, cause(a), a.Key, happened(a), cmp.Or(a.Reason, "the cause passed"))
+	closed, resolved, err := r.desk.Pass(ctx, cause(a), review.Passing{
+		At: happened(a), Window: a.Window, Key: a.Key, Text: cmp.Or(a.Reason, "the cause passed"),
+	})
 	if err != nil {
 		return policy.Outcome{}, err
 	}

@@ -54,7 +54,7 @@ func TestResolveActionClosesTheReviewOfItsCause(t *testing.T) {
 		t.Fatal(err)
 	}
 	passed := action(policy.Resolve)
-	passed.Key, passed.Occurred = "another", t0.Add(30*time.Minute)
+	passed.Key, passed.Window, passed.Occurred = "another", "next", t0.Add(30*time.Minute)
 	out, err := e.Do(t.Context(), passed)
 	if err != nil || out.Ref != opened.Ref {
 		t.Fatalf("%+v, %v", out, err)

@@ -108,6 +108,29 @@ func (a *Asset) Text(field string) string {
 	return ""
 }
 
+// Status is the status of a job, or what a monitor found in its newest
+// window: "breached" when any signal of that window was, else "passed".
+func (a *Asset) Status() string {
+	measured := a.Sets["measured"]
+	if len(measured) == 0 {
+		return a.Text("status")
+	}
+	newest, status := "", ""
+	for i := len(measured) - 1; i >= 0; i-- {
+		var m Measured
+		if json.Unmarshal(measured[i].V, &m) != nil {
+			continue
+		}
+		if newest == "" {
+			newest, status = m.Window, "passed"
+		}
+		if m.Window == newest && m.Breached {
+			return "breached"
+		}
+	}
+	return status
+}
+
 // Map reads a register that holds an object of strings; nil when it does not.
 func (a *Asset) Map(field string) map[string]string {
 	var m map[string]string

@@ -411,7 +411,7 @@ func containsID(ids []ID, id ID) bool {
 func nodeOf(a *Asset, depth int) Node {
 	n := Node{
 		ID: a.ID, Kind: a.ID.Kind(), Workspace: a.ID.Workspace(), Name: a.ID.Name(), Version: a.ID.Version(),
-		Status: a.Text("status"), Owner: a.Text("owner"), Since: a.First.At, Depth: depth,
+		Status: a.Status(), Owner: a.Text("owner"), Since: a.First.At, Depth: depth,
 	}
 	if n.Kind == Model && n.Version != "" {
 		n.Stage = a.Stage()

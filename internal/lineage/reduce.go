@@ -259,10 +259,8 @@ func monitorPatches(ev *event.Event, s Stamp) []Patch {
 		run = ev.Run.ID
 	}
 	if ev.Kind == event.MonitorPassed {
-		p.text("status", "passed")
 		p.member("measured", m.Window, Measured{Window: m.Window, Run: run})
 	} else {
-		p.text("status", "breached")
 		for _, measured := range bySignal(ev, run) {
 			p.member("measured", m.Window+"/"+measured.Signal, measured)
 		}

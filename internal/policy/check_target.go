@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -84,8 +85,8 @@ func (c *checker) webhook(path string, w *WebhookTarget) {
 		c.fail(path+".maxAttempts", "is %d: give 1 to 100, or leave it out", w.MaxAttempts)
 	}
 	for i, h := range w.AllowPrivate {
-		if h == "" || strings.ContainsAny(h, "*?/ ") {
-			c.fail(fmt.Sprintf("%s.allowPrivate[%d]", path, i), "wants the name or address of one host, without pattern, path or port")
+		if h == "" || strings.ContainsAny(h, "*? ") || strings.Contains(h, "/") && !isBlock(h) {
+			c.fail(fmt.Sprintf("%s.allowPrivate[%d]", path, i), "wants a host's name or address, or a block of addresses such as 10.1.0.0/16; no pattern, path or port")
 		}
 	}
 	for i, t := range w.Types {
@@ -175,4 +176,10 @@ func (c *checker) budget(path string, b Budget) {
 			c.fail(path+key, "is negative: give 0 to allow none, or leave it out for no limit")
 		}
 	}
+}
+
+// isBlock reports whether s is a block of addresses.
+func isBlock(s string) bool {
+	_, err := netip.ParsePrefix(s)
+	return err == nil
 }

@@ -106,23 +106,24 @@ func (d *Desk) raise(ctx context.Context, f *file, s Signal) (Review, bool, erro
 	return f.review, created, nil
 }
 
-// Pass notes that the cause passed at a time, and resolves its open review if
-// that one's last signal is older. resolved tells whether it did; without an
-// open review nothing happens, except that a signal which arrives late is
-// recognised as past. Calling it again, with the same time or an older one,
-// changes nothing. key names the action and is kept in the resolution.
-func (d *Desk) Pass(ctx context.Context, cause, key string, at time.Time, text string) (r Review, resolved bool, err error) {
-	if cause == "" || at.IsZero() {
-		return Review{}, false, fmt.Errorf("%w: pass %s: it has no cause or no time", ErrSignal, key)
+// Pass notes that the cause passed, and resolves its open review if that one's
+// last signal is older and of another window. resolved tells whether it did;
+// without an open review nothing happens, except that a signal which arrives
+// late is recognised as past. Calling it again, with the same time or an older
+// one, changes nothing.
+func (d *Desk) Pass(ctx context.Context, cause string, p Passing) (r Review, resolved bool, err error) {
+	if cause == "" || p.At.IsZero() {
+		return Review{}, false, fmt.Errorf("%w: pass %s: it has no cause or no time", ErrSignal, p.Key)
 	}
+	p.At, p.Text, p.Window = p.At.UTC(), clip(p.Text, maxText), clip(p.Window, maxText)
 	err = d.attempt(ctx, digest(cause), func(f *file) error {
-		r, resolved, err = d.pass(ctx, f, cause, passing{At: at.UTC(), Key: key, Text: clip(text, maxText)})
+		r, resolved, err = d.pass(ctx, f, cause, p)
 		return err
 	})
 	return r, resolved && err == nil, err
 }
 
-func (d *Desk) pass(ctx context.Context, f *file, cause string, p passing) (Review, bool, error) {
+func (d *Desk) pass(ctx context.Context, f *file, cause string, p Passing) (Review, bool, error) {
 	if err := f.load(ctx); err != nil {
 		return Review{}, false, err
 	}

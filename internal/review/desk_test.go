@@ -127,25 +127,25 @@ func TestSignalAfterTheEndOpensTheNextReview(t *testing.T) {
 func TestPassResolvesWhatIsOlder(t *testing.T) {
 	b := newBench()
 	first, _ := b.raise(t, signal("drift", "k1", t0))
-	if _, resolved, err := b.Pass(t.Context(), "drift", "p0", t0, "passed"); resolved || err != nil {
+	if _, resolved, err := b.Pass(t.Context(), "drift", review.Passing{Key: "p0", At: t0, Text: "passed"}); resolved || err != nil {
 		t.Fatalf("a pass that is not newer resolved: %t, %v", resolved, err)
 	}
 	b.do(t, first.ID, review.Command{Verb: review.Ack, By: "ann"})
-	r, resolved, err := b.Pass(t.Context(), "drift", "p1", t0.Add(time.Hour), "PSI 0.1")
+	r, resolved, err := b.Pass(t.Context(), "drift", review.Passing{Key: "p1", At: t0.Add(time.Hour), Text: "PSI 0.1"})
 	if err != nil || !resolved || r.State != review.Resolved || !r.Resolution.Auto || r.Resolution.Key != "p1" {
 		t.Fatalf("pass: %t, %+v, %v", resolved, r, err)
 	}
-	if _, resolved, _ = b.Pass(t.Context(), "drift", "p1", t0.Add(time.Hour), "PSI 0.1"); resolved {
+	if _, resolved, _ = b.Pass(t.Context(), "drift", review.Passing{Key: "p1", At: t0.Add(time.Hour), Text: "PSI 0.1"}); resolved {
 		t.Error("the same pass resolved twice")
 	}
-	if _, resolved, err = b.Pass(t.Context(), "never seen", "p2", t0, ""); resolved || err != nil {
+	if _, resolved, err = b.Pass(t.Context(), "never seen", review.Passing{Key: "p2", At: t0, Text: ""}); resolved || err != nil {
 		t.Errorf("a pass without a review: %t, %v", resolved, err)
 	}
 }
 
 func TestLateSignalOfACauseThatPassedIsNobodysWork(t *testing.T) {
 	b := newBench()
-	if _, _, err := b.Pass(t.Context(), "drift", "p", t0.Add(time.Hour), "PSI 0.1"); err != nil {
+	if _, _, err := b.Pass(t.Context(), "drift", review.Passing{Key: "p", At: t0.Add(time.Hour), Text: "PSI 0.1"}); err != nil {
 		t.Fatal(err)
 	}
 	r, created := b.raise(t, signal("drift", "k1", t0))
@@ -170,7 +170,7 @@ func TestArrivalOrderDoesNotMatter(t *testing.T) {
 			when := t0.Add(time.Duration(at) * time.Hour)
 			var err error
 			if rapid.Bool().Draw(t, "pass") {
-				_, _, err = b.Pass(context.Background(), "drift", fmt.Sprint("p", i), when, "passed")
+				_, _, err = b.Pass(context.Background(), "drift", review.Passing{Key: fmt.Sprint("p", i), At: when, Text: "passed"})
 				lastPass = max(lastPass, at)
 			} else {
 				_, _, err = b.Raise(context.Background(), signal("drift", fmt.Sprint("k", i), when))
@@ -236,11 +236,33 @@ func TestHookHearsEveryChangeOnce(t *testing.T) {
 	b.now = t0.Add(90 * time.Second)
 	b.do(t, r.ID, review.Command{Verb: review.Ack, By: "ann"})
 	b.do(t, r.ID, review.Command{Verb: review.Ack, By: "bob"})
-	if _, _, err := b.Pass(t.Context(), "drift", "p", t0.Add(time.Hour), "passed"); err != nil {
+	if _, _, err := b.Pass(t.Context(), "drift", review.Passing{Key: "p", At: t0.Add(time.Hour), Text: "passed"}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"→open", "open→open", "open→acknowledged after 1m30s", "acknowledged→resolved"}
 	if !slices.Equal(heard, want) {
 		t.Errorf("heard %q, want %q", heard, want)
+	}
+}
+
+func TestAWindowWithASignalDidNotPass(t *testing.T) {
+	at := t0.Add(time.Hour)
+	sig := signal("drift", "k1", t0)
+	sig.Window = "w1"
+	for name, order := range map[string][2]string{"signal first": {"raise", "pass"}, "pass first": {"pass", "raise"}} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench()
+			for _, step := range order {
+				if step == "raise" {
+					b.raise(t, sig)
+				} else if _, _, err := b.Pass(t.Context(), "drift", review.Passing{Key: "p", At: at, Window: "w1"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			open, _, err := b.List(t.Context(), review.Filter{Unresolved: true}, "", 10)
+			if err != nil || len(open) != 1 {
+				t.Errorf("%d open reviews of a window that did not pass (%v)", len(open), err)
+			}
+		})
 	}
 }

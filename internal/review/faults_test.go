@@ -181,7 +181,7 @@ func (b *bench) step(t *rapid.T, i int) {
 	case 0, 1:
 		_, _, err = b.Raise(ctx, signal(cause, fmt.Sprint("k", i), b.now))
 	case 2:
-		_, _, err = b.Pass(ctx, cause, fmt.Sprint("p", i), b.now, "passed")
+		_, _, err = b.Pass(ctx, cause, review.Passing{Key: fmt.Sprint("p", i), At: b.now, Text: "passed"})
 	default:
 		items, _, lerr := b.List(ctx, review.Filter{}, "", 100)
 		if lerr != nil {

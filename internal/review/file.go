@@ -28,7 +28,7 @@ type head struct {
 	Cause string `json:"cause"`
 	// Number of the newest review; 0 while there is none.
 	Number int     `json:"number"`
-	Pass   passing `json:"pass,omitzero"`
+	Pass   Passing `json:"pass,omitzero"`
 }
 
 // filed is the body of a key's record.
@@ -119,7 +119,7 @@ func (f *file) startReview(s Signal, now time.Time) {
 
 // notePass keeps the newest pass and reports whether this is it. While the
 // cause has no review, that memory need not last.
-func (f *file) notePass(cause string, p passing, now time.Time) bool {
+func (f *file) notePass(cause string, p Passing, now time.Time) bool {
 	if !p.At.After(f.head.Pass.At) {
 		return false
 	}

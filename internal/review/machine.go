@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -71,22 +72,33 @@ func (r *Review) Advance(now time.Time) (changed bool) {
 	return changed
 }
 
-// passing is one observation that a cause is no more.
-type passing struct {
-	At   time.Time `json:"at,omitzero"`
-	Key  string    `json:"key,omitempty"`
-	Text string    `json:"text,omitempty"`
+// Passing says that a cause passed.
+type Passing struct {
+	// At is when, by the event's own clock; required.
+	At time.Time `json:"at,omitzero"`
+	// Window, where there is one, is what measured. A window with a violation
+	// in it did not pass, whatever else it says: no signal of the same window
+	// is resolved by this.
+	Window string `json:"window,omitempty"`
+	// Key names the action and is kept in the resolution; Text is for people.
+	Key  string `json:"key,omitempty"`
+	Text string `json:"text,omitempty"`
 }
 
 // pass resolves the review because its cause passed at a time after its last
-// signal. It reports whether it did.
-func (r *Review) pass(p passing, now time.Time) bool {
-	if r.State == Resolved || !r.LastSignal.Before(p.At) {
+// signal, in another window. It reports whether it did.
+func (r *Review) pass(p Passing, now time.Time) bool {
+	if r.State == Resolved || !r.LastSignal.Before(p.At) || r.signalled(p.Window) {
 		return false
 	}
 	r.enter(Resolved, Transition{At: now, By: System, Why: p.Text})
 	r.ResolvedAt, r.Resolution = now, &Resolution{By: System, Cause: p.Text, Auto: true, Key: p.Key}
 	return true
+}
+
+// signalled says whether one of the newest signals came from the window.
+func (r *Review) signalled(window string) bool {
+	return window != "" && slices.ContainsFunc(r.Signals, func(n Note) bool { return n.Window == window })
 }
 
 // enter moves the review into a state. Deadlines belong to the state that set

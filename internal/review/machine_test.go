@@ -184,7 +184,7 @@ func anyHistory(t *rapid.T, after func(r *Review, now time.Time)) {
 		case kind < 4 && r.State != Resolved:
 			r.merge(anySignal(t, i+1, now), now)
 		case kind == 4:
-			r.pass(passing{At: now.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "pass")) * time.Minute), Text: "passed"}, now)
+			r.pass(Passing{At: now.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "pass")) * time.Minute), Text: "passed"}, now)
 		case kind == 5:
 			r.Advance(now)
 		default:

@@ -124,6 +124,8 @@ type Note struct {
 	Key   string `json:"key"`
 	Event string `json:"event,omitempty"`
 	Text  string `json:"text,omitempty"`
+	// Window is the measured window that the signal is about.
+	Window string `json:"window,omitempty"`
 }
 
 // Transition is one change of a review's state, or of its urgency (From and

@@ -20,6 +20,8 @@ type Signal struct {
 	At time.Time
 	// Event is the event's log key.
 	Event string
+	// Window, if there is one, is the measured window; see Passing.Window.
+	Window string
 	// Title and Reason are sentences for people; Text, if set, is what the
 	// list of signals shows instead of Reason.
 	Title, Reason, Text string
@@ -92,7 +94,7 @@ func (r *Review) count(s Signal) {
 	if s.At.After(r.LastSignal) {
 		r.LastSignal = s.At
 	}
-	n := Note{At: s.At, Key: s.Key, Event: s.Event, Text: clip(cmp.Or(s.Text, s.Reason), maxText)}
+	n := Note{At: s.At, Key: s.Key, Event: s.Event, Text: clip(cmp.Or(s.Text, s.Reason), maxText), Window: clip(s.Window, maxText)}
 	at, _ := slices.BinarySearchFunc(r.Signals, n, newestFirst)
 	r.Signals = slices.Insert(r.Signals, at, n)
 	r.Signals = r.Signals[:min(len(r.Signals), MaxSignals)]

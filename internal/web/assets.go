@@ -116,7 +116,7 @@ func (s *server) getAsset(ctx context.Context, in *AssetInput) (Asset, error) {
 func describe(doc *lineage.Asset) Asset {
 	a := Asset{
 		ID: doc.ID, Kind: doc.ID.Kind(), Workspace: doc.ID.Workspace(), Name: doc.ID.Name(), Version: doc.ID.Version(),
-		Status: doc.Text("status"), Owner: doc.Text("owner"),
+		Status: doc.Status(), Owner: doc.Text("owner"),
 		Tags: doc.Map("tags"), Properties: doc.Map("properties"), Facts: map[string]any{},
 		Evidence: []Evidence{}, FirstSeen: doc.First.At, LastSeen: doc.Last.At,
 	}

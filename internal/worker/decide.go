@@ -18,7 +18,7 @@ const maxActionsPerEvent = 60
 // decide asks the policies, remembers what they remember, and plans actions,
 // claimed by this worker from the start. It reports whether memory changed.
 func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *item) (remembered bool, err error) {
-	planned := builtin(it.ev, st.home, st.now)
+	planned := builtin(it.ev, st)
 	if b.policies.Selects(it.ev) {
 		if err := w.remember(ctx, st); err != nil {
 			return false, err
@@ -203,25 +203,59 @@ func history(st *partitionState, at time.Time) map[string]any {
 
 // builtin plans what no policy has to ask for: a passed monitor and a
 // resolved alert close the reviews of their cause, and a cut wire is a review.
-func builtin(ev *event.Event, home string, now time.Time) []policy.Action {
-	switch ev.Kind {
-	case event.MonitorPassed, event.AlertResolved:
-		cause := policy.CauseOf(ev)
-		return []policy.Action{{
-			Key:  event.Digest("resolve", cause, string(ev.Key())),
-			Type: policy.Resolve, Target: policy.Desk, Policy: "builtin/resolve", Asset: home, Window: ev.Time.UTC().Format(time.RFC3339Nano),
-			Cause: cause, Title: "Passed", Reason: passedText(ev), Model: string(lineage.ModelOf(ev)),
-		}}
-	case event.SubscriptionDeleted:
-		return []policy.Action{{
-			Key:  event.Digest("cut", home, ev.ID),
-			Type: policy.Review, Target: policy.Desk, Policy: "builtin/subscription-deleted", Asset: home, Window: ev.ID,
-			Cause: policy.CauseOf(ev), Severity: "critical",
-			Title:  "An Event Grid subscription was deleted",
-			Reason: fmt.Sprintf("Event Grid says that the subscription %q of %s was deleted: no events come from it any more. Create it again, or resolve this if it was meant.", ev.Subject, ev.Source),
-		}}
+func builtin(ev *event.Event, st *partitionState) []policy.Action {
+	switch {
+	case ev.Kind == event.SubscriptionDeleted:
+		return []policy.Action{cutWire(ev, st.home)}
+	case ev.Kind == event.MonitorPassed && breachedBeside(ev, st.asset):
+		return nil
+	case ev.Kind == event.MonitorPassed:
+		return []policy.Action{resolves(ev, st.home, ev.Monitor.Window)}
+	case ev.Kind == event.AlertResolved:
+		return []policy.Action{resolves(ev, st.home, "")}
 	}
 	return nil
+}
+
+func resolves(ev *event.Event, home, window string) policy.Action {
+	cause := policy.CauseOf(ev)
+	return policy.Action{
+		Key:  event.Digest("resolve", cause, string(ev.Key())),
+		Type: policy.Resolve, Target: policy.Desk, Policy: "builtin/resolve", Asset: home, Window: window,
+		Cause: cause, Title: "Passed", Reason: passedText(ev), Model: string(lineage.ModelOf(ev)),
+	}
+}
+
+func cutWire(ev *event.Event, home string) policy.Action {
+	return policy.Action{
+		Key:  event.Digest("cut", home, ev.ID),
+		Type: policy.Review, Target: policy.Desk, Policy: "builtin/subscription-deleted", Asset: home, Window: ev.ID,
+		Cause: policy.CauseOf(ev), Severity: "critical",
+		Title:  "An Event Grid subscription was deleted",
+		Reason: fmt.Sprintf("Event Grid says that the subscription %q of %s was deleted: no events come from it any more. Create it again, or resolve this if it was meant.", ev.Subject, ev.Source),
+	}
+}
+
+// sameRun is how long before its pipeline's end a step is taken to belong to
+// that pipeline run, when nothing in its event says to which it does.
+const sameRun = 2 * time.Hour
+
+// breachedBeside says whether the window that claims to have passed had a
+// breach: Azure marks the step that found it, and completes the pipeline run
+// around it without a mark.
+func breachedBeside(ev *event.Event, monitor *lineage.Asset) bool {
+	for _, member := range monitor.Sets["measured"] {
+		var m lineage.Measured
+		if json.Unmarshal(member.V, &m) != nil || !m.Breached {
+			continue
+		}
+		unlinked := m.Window == m.Run && m.Run != ev.Run.ID
+		age := ev.Time.Sub(member.S.At)
+		if m.Window == ev.Monitor.Window || (unlinked && age >= 0 && age < sameRun) {
+			return true
+		}
+	}
+	return false
 }
 
 func passedText(ev *event.Event) string {

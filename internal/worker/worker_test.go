@@ -233,7 +233,7 @@ func TestAFencedReplayRebuildsLineageAndDoesNothing(t *testing.T) {
 			t.Errorf("a fenced replay had %d effects", n)
 		}
 		a, err := lineage.Load(t.Context(), r.db.Store(), "monitor/ws/m_monitor")
-		if err != nil || a == nil || a.Text("status") != "breached" {
+		if err != nil || a == nil || a.Status() != "breached" {
 			t.Errorf("the monitor is not known after the replay: %+v %v", a, err)
 		}
 		// The event proper comes later: it was seen, so it does not act either.
@@ -287,4 +287,41 @@ func TestACutWireRaisesAReview(t *testing.T) {
 			t.Errorf("want one critical review that names the subscription, got %+v", got)
 		}
 	})
+}
+
+// passed is the end of a monitor's pipeline run that carries no mark.
+func passed(id, monitor, root string, minute int) event.Envelope {
+	return envelope("RunCompleted", id, "experiments/x/runs/"+root, minute, map[string]any{
+		"experimentName": monitor, "runId": root, "runType": "azureml.PipelineRun", "runTags": map[string]any{}, "runProperties": map[string]any{}})
+}
+
+func TestAPipelineThatEndsAroundABreachDidNotPass(t *testing.T) {
+	for name, step := range map[string]event.Envelope{
+		"the step names its pipeline": linked(breach("e1", "m_monitor", "step", 1), "root"),
+		"the step does not":           breach("e1", "m_monitor", "step", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, retrainPolicy, nil)
+				r.send(step)
+				r.work(time.Minute)
+				r.send(passed("e2", "m_monitor", "root", 5))
+				r.work(time.Minute)
+				if n := r.effects.of(policy.Resolve); n != 0 {
+					t.Errorf("the end of the breached run resolved the review")
+				}
+				r.send(passed("e3", "m_monitor", "next", 300))
+				r.work(time.Minute)
+				if n := r.effects.of(policy.Resolve); n != 1 {
+					t.Errorf("%d resolutions by the next window, want 1", n)
+				}
+			})
+		})
+	}
+}
+
+// linked makes a step's event name its pipeline run.
+func linked(e event.Envelope, root string) event.Envelope {
+	e.Data = []byte(strings.Replace(string(e.Data), `"runProperties":{}`, `"runProperties":{"azureml.rootpipelinerunid":"`+root+`"}`, 1))
+	return e
 }
