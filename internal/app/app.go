@@ -130,7 +130,11 @@ func (a *App) wireRules(access *access) error {
 	if err := a.register(); err != nil {
 		return err
 	}
-	deps := effect.Deps{Desk: a.desk, Logger: a.log, Version: a.o.Version, AllowLoopback: access.loopback,
+	observer, err := newTargetMetrics(a.registry)
+	if err != nil {
+		return err
+	}
+	deps := effect.Deps{Observer: observer, Desk: a.desk, Logger: a.log, Version: a.o.Version, AllowLoopback: access.loopback,
 		SandboxURL: a.o.SandboxURL, LookupEnv: lookup(a.o.Getenv)}
 	rules, err := newRules(a.cfg, a.o.Reload, deps, a.log, a.registry)
 	a.rules = rules
