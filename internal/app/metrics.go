@@ -40,18 +40,20 @@ var (
 // workspaces beyond the bound are left out.
 const (
 	scrapeTimeout  = 5 * time.Second
-	countsValid    = 30 * time.Second
+	minCountsValid = time.Second
+	maxCountsValid = time.Minute
 	maxCounted     = 50_000
 	maxModelSeries = 500
 )
 
-// stateCollector reads what is stored when Prometheus asks, at most every
-// half minute where that means listing.
+// stateCollector reads what is stored when Prometheus asks. Where that means
+// listing, counts stay valid for twenty times as long as it took to get them,
+// so that counting takes at most a twentieth of the time.
 type stateCollector struct {
 	app *App
 
 	mu      sync.Mutex
-	counted time.Time
+	valid   time.Time
 	models  map[[2]string]float64
 	reviews map[review.Severity]int
 }
@@ -70,8 +72,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	c.queue(ctx, ch)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.counted) > countsValid {
+	if began := time.Now(); began.After(c.valid) {
 		c.count(ctx)
+		c.valid = time.Now().Add(min(max(20*time.Since(began), minCountsValid), maxCountsValid))
 	}
 	for _, s := range review.Severities() {
 		ch <- prometheus.MustNewConstMetric(descReviews, prometheus.GaugeValue, float64(c.reviews[s]), string(s))
@@ -98,7 +101,6 @@ func (c *stateCollector) queue(ctx context.Context, ch chan<- prometheus.Metric)
 
 // count lists what has to be listed; what fails keeps its old value.
 func (c *stateCollector) count(ctx context.Context) {
-	c.counted = time.Now()
 	if counts, err := c.app.desk.OpenCounts(ctx); err == nil {
 		c.reviews = counts
 	}

@@ -17,6 +17,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	// The binary is built by hand, so the test cache has to be told what it is
+	// made of.
+	_ "github.com/modelwarden/modelwarden/internal/app"
+	_ "github.com/modelwarden/modelwarden/internal/cli"
 )
 
 // binary is built once per test run.

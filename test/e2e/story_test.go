@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -299,10 +300,14 @@ func checkLog(t *testing.T, s *server) {
 }
 
 func checkMetrics(t *testing.T, s *server) {
-	m, err := s.metrics()
-	if err != nil {
-		t.Fatal(err)
-	}
+	var m map[string]float64
+	eventually(t, 10*time.Second, "counts are fresh", func() (err error) {
+		m, err = s.metrics()
+		if m[`modelwarden_models{stage="deployed",workspace="contoso-ml"}`] == 0 {
+			err = errors.Join(err, errors.New("no model is counted"))
+		}
+		return err
+	})
 	for series, want := range map[string]float64{
 		`modelwarden_decisions_total{policy="churn-drift",reason="acted",verdict="act"}`:                                                     1,
 		`modelwarden_actions_total{outcome="succeeded",target="hook",type="retrain"}`:                                                        1,
