@@ -95,7 +95,7 @@ func (j *settleJob) apply(w *writer) error {
 func (q *queue) settle(at ref, s *lineage.Settlement) error {
 	switch {
 	case s.Verdict == lineage.Done:
-		q.counts.live--
+		q.finish(at)
 		return nil
 	case s.Verdict == lineage.Retry && s.After <= 0:
 		q.makeReady(at)
