@@ -1,7 +1,9 @@
 package lineage
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -205,4 +207,22 @@ func (a *Asset) saw(s Stamp) bool {
 		a.Last, changed = s, true
 	}
 	return changed
+}
+
+// Load reads an asset's document; nil when nothing is known of it.
+func Load(ctx context.Context, store Store, id ID) (*Asset, error) {
+	got, err := store.Get(ctx, string(id), AssetRecord)
+	if err != nil || got[0].Version == "" {
+		return nil, err
+	}
+	return DecodeAsset(got[0].Body)
+}
+
+// DecodeAsset reads a stored document.
+func DecodeAsset(body []byte) (*Asset, error) {
+	a := new(Asset)
+	if err := json.Unmarshal(body, a); err != nil {
+		return nil, fmt.Errorf("stored asset: %w", err)
+	}
+	return a, nil
 }
