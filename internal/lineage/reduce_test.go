@@ -179,3 +179,15 @@ func TestIDsSurviveHostileNames(t *testing.T) {
 		}
 	})
 }
+
+func TestARepeatChangesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, ev := newWorld(), anyEvent(t)
+		w.apply(ev)
+		for _, p := range lineage.Patches(ev) {
+			if changed, _ := w.assets[p.Asset].Apply(p); changed {
+				t.Fatalf("the same event again changed %s", p.Asset)
+			}
+		}
+	})
+}

@@ -227,6 +227,8 @@ func TestAFencedReplayRebuildsLineageAndDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, retrainPolicy, nil)
 		e := breach("e1", "m_monitor", "run1", 1)
+		end := passed("e0", "m_monitor", "root0", 0)
+		r.sendRaw(lineage.Message{ID: "e0", Body: end.AppendJSON(nil), Properties: map[string]string{lineage.PropFenced: "true"}})
 		r.sendRaw(lineage.Message{ID: "e1", Body: e.AppendJSON(nil), Properties: map[string]string{lineage.PropFenced: "true"}})
 		r.work(time.Minute)
 		if n := len(r.effects.done); n != 0 {
