@@ -138,7 +138,7 @@ type WorkerConfig struct {
 	// Defaults to 1m.
 	Lease policy.Duration `yaml:"lease,omitempty"`
 	// MaxDeliveries is after how many tries a message becomes a dead letter.
-	// Defaults to 10.
+	// Defaults to 20, which with the waits in between is about an hour.
 	MaxDeliveries int `yaml:"maxDeliveries,omitempty"`
 	// EffectTimeout is for one call of a target. Defaults to 30s.
 	EffectTimeout policy.Duration `yaml:"effectTimeout,omitempty"`
@@ -307,6 +307,9 @@ func (c *Config) defaults() {
 	}
 	if len(c.Roles) == 0 {
 		c.Roles = []string{RoleSubscriber, RoleWorker, RoleWeb}
+	}
+	if c.Worker.MaxDeliveries == 0 {
+		c.Worker.MaxDeliveries = 20
 	}
 	if c.Worker.Drain == 0 {
 		c.Worker.Drain = policy.Duration(20 * time.Second)

@@ -50,9 +50,11 @@ type Action struct {
 
 	Policy     string `json:"policy"`
 	PolicyHash string `json:"policyHash"`
-	// Event is the log key of the event that caused it.
-	Event string `json:"event"`
-	Asset string `json:"asset"`
+	// Event is the log key of the event that caused it, TraceParent the W3C
+	// trace context of the request that brought that event.
+	Event       string `json:"event"`
+	TraceParent string `json:"traceparent,omitempty"`
+	Asset       string `json:"asset"`
 	// Model is the model concerned (`model/ws/name` or with version), if any.
 	Model  string `json:"model,omitempty"`
 	Window string `json:"window"`

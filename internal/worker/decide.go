@@ -45,6 +45,7 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 	for _, a := range planned {
 		a.ID = policy.ActionID(a.Key, st.home)
 		a.Event, a.Occurred = it.logKey(), it.ev.Time.UTC()
+		a.TraceParent = it.job.delivery.Properties[lineage.PropTraceParent]
 		a.Created = st.now
 		w.claim(&a, st.now)
 		it.actions = append(it.actions, claimedAction{action: a})

@@ -240,7 +240,7 @@ func (w *Worker) notice(a policy.Action, severity, cause, title, reason string) 
 	_, partition, _ := policy.SplitID(a.ID)
 	n := policy.Action{
 		ID: policy.ActionID(key, partition), Key: key, Type: policy.Review, Target: policy.Desk,
-		Policy: a.Policy, PolicyHash: a.PolicyHash, Event: a.Event, Asset: a.Asset, Model: a.Model, Window: a.Window,
+		Policy: a.Policy, PolicyHash: a.PolicyHash, Event: a.Event, TraceParent: a.TraceParent, Asset: a.Asset, Model: a.Model, Window: a.Window,
 		Cause: cause, Severity: severity, Title: title, Reason: reason,
 		Occurred: now, Created: now, Inputs: map[string]any{"action": a.ID},
 	}
@@ -257,7 +257,16 @@ func titleOf(a policy.Action) string {
 }
 
 func (w *Worker) logAction(a policy.Action, msg string) {
-	w.o.Logger.Info(msg, zap.String("action", a.ID), zap.String("type", string(a.Type)), zap.String("target", a.Target),
+	fields := []zap.Field{
+		zap.String("action", a.ID), zap.String("type", string(a.Type)), zap.String("target", a.Target),
 		zap.String("policy", a.Policy), zap.String("event", a.Event), zap.String("state", string(a.State)),
-		zap.Int("attempts", a.Attempts), zap.String("error", a.LastError))
+		zap.Int("attempts", a.Attempts),
+	}
+	if a.LastError != "" {
+		fields = append(fields, zap.String("error", a.LastError))
+	}
+	if a.TraceParent != "" {
+		fields = append(fields, zap.String("trace_id", traceID(a.TraceParent)))
+	}
+	w.o.Logger.Info(msg, fields...)
 }
