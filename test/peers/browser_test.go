@@ -36,6 +36,8 @@ func bootChromium(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, stop := chromedp.NewContext(allocator)
 	t.Cleanup(stop)
+	// A browser that is closed, not killed, leaves its profile to be removed.
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) })
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -158,16 +160,19 @@ func signIn(ctx context.Context, user, password string) chromedp.Action {
 }
 
 // cutOff lists what reaches beyond the right edge of the window, although
-// nothing around it can be scrolled: text that nobody can read. A page that is
-// wider than the window itself is the first of the list.
+// nothing around it can be scrolled, and what is squeezed into a column of
+// letters: text that nobody can read. A page that is wider than the window
+// itself is the first of the list.
 const cutOff = `(() => {
-  const width = document.documentElement.clientWidth, found = [];
+  const found = [];
   if (document.documentElement.scrollWidth > WIDTH) found.push("the page is " + document.documentElement.scrollWidth + " wide");
   const scrolls = (e) => { for (; e && e !== document.body; e = e.parentElement) if (/auto|scroll/.test(getComputedStyle(e).overflowX)) return true; return false; };
   for (const e of document.body.querySelectorAll("*")) {
-    const hidden = e.closest(".hidden, .skip, thead, [hidden], canvas, [data-graph], details:not([open]) > :not(summary)");
+    const hidden = e.closest(".hidden, .skip, thead, ul.strip, [hidden], [data-graph], details:not([open]) > :not(summary)");
     if (!hidden && e.getClientRects().length && e.getBoundingClientRect().right > WIDTH + 1 && !scrolls(e))
       found.push(e.tagName + "." + e.className + " ends at " + Math.round(e.getBoundingClientRect().right) + ": " + e.textContent.trim().slice(0, 60));
+    if (!hidden && /^(DD|DT|TD|P|LI)$/.test(e.tagName) && e.textContent.trim().length > 8 && e.getBoundingClientRect().width < 40)
+      found.push(e.tagName + "." + e.className + " is squeezed: " + e.textContent.trim().slice(0, 60));
   }
   return found;
 })()`

@@ -81,6 +81,8 @@ func TestEveryPageIsCleanOnDesktopAndPhone(t *testing.T) {
 				}
 				b.picture(t, name+"-"+z.name)
 				b.checkWidth(t, z.width)
+				b.run(t, chromedp.Evaluate(`document.querySelectorAll("details").forEach((d) => { d.open = true })`, nil))
+				b.checkWidth(t, z.width)
 				b.checkInert(t)
 				b.checkClean(t)
 			})
@@ -118,6 +120,31 @@ func (b *tab) checkInert(t *testing.T) {
 	b.run(t, chromedp.Evaluate(`document.querySelectorAll("img[onerror], img[src=x], script:not([src])").length`, &planted))
 	if planted > 0 {
 		t.Errorf("%d elements came from a name", planted)
+	}
+}
+
+func TestNoLinkLeadsNowhere(t *testing.T) {
+	s := bootStory(t, "")
+	b := open(t, bootChromium(t), s.URL)
+	seen := map[string]bool{}
+	for name, path := range places(t, s) {
+		var links []string
+		b.run(t, chromedp.Navigate(s.URL+path),
+			chromedp.Evaluate(`[...document.querySelectorAll("a[href]")].map((a) => a.href.split("#")[0])`, &links))
+		for _, link := range links {
+			if seen[link] {
+				continue
+			}
+			seen[link] = true
+			if !strings.HasPrefix(link, s.URL+"/") {
+				t.Errorf("page %s links to %s", name, link)
+			} else if _, err := download(link, ""); err != nil {
+				t.Errorf("page %s: %.300v", name, err)
+			}
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("only %d links were found", len(seen))
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *server) tell(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = w.RegisterModel(hostile, job, map[string]string{"owner": hostile, hostile: `"><script>alert(2)</script>`})
+	_, err = w.RegisterModel(hostile, job, map[string]string{"owner": hostile, hostile: `"><script>alert(2)</script>`, strings.Repeat("long", 30): strings.Repeat("broad", 30)})
 	return errors.Join(err, drift(w), w.Flush(ctx), s.post("this is no event"))
 }
 
@@ -126,8 +126,7 @@ func (s *server) post(body string) error {
 	return nil
 }
 
-// told complains about what the service has not worked on yet. It does not
-// read /metrics: some of them are counted anew only every half minute.
+// told complains about what the service has not worked on yet.
 func (s *server) told() error {
 	for path, want := range map[string]int{
 		"/api/v1/decisions?limit=100":                  2 * storyBreaches,
