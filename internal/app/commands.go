@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -77,7 +78,14 @@ finishes what is in hand and stops.`,
 	return cmd
 }
 
+// memoryLimit is where the garbage collector begins to work harder, in bytes:
+// the live heap under load is less than half of it. GOMEMLIMIT sets another.
+const memoryLimit = 88 << 20
+
 func (c *commands) run(cmd *cobra.Command, cfg *Config, s *settings, addressFile string) error {
+	if c.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	log, err := NewLogger(cfg.Log, cmd.ErrOrStderr())
 	if err != nil {
 		return err

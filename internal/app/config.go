@@ -122,7 +122,7 @@ type LimitsConfig struct {
 	// MaxInFlight is the number of requests in work at once. Defaults to 512.
 	MaxInFlight int `yaml:"maxInFlight,omitempty"`
 	// MaxInFlightBytes bounds the bodies in memory, in bytes. Defaults to
-	// 33554432 (32 MiB).
+	// 16777216 (16 MiB).
 	MaxInFlightBytes int64 `yaml:"maxInFlightBytes,omitempty"`
 	// Timeout is for one request. Defaults to 20s; Event Grid waits 30s.
 	Timeout policy.Duration `yaml:"timeout,omitempty"`

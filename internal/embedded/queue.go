@@ -10,7 +10,7 @@ import (
 
 // windowBytes bounds the messages that stay in memory after they were sent.
 // What is beyond waits on disk and is read when receivers get there.
-const windowBytes = 16 << 20
+const windowBytes = 8 << 20
 
 // queue is the state of the message queue in memory. It belongs to the
 // writer's goroutine.

@@ -38,7 +38,7 @@ const (
 	DefaultMaxBody          = 8 << 20
 	DefaultMaxEvents        = 5000
 	DefaultMaxInFlight      = 512
-	DefaultMaxInFlightBytes = 32 << 20
+	DefaultMaxInFlightBytes = 16 << 20
 	DefaultTimeout          = 20 * time.Second
 	// DefaultOrigin is what Event Grid sends in WebHook-Request-Origin.
 	DefaultOrigin = "eventgrid.azure.net"

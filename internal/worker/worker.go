@@ -89,7 +89,7 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(4096)}, nil
+	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(2048)}, nil
 }
 
 func (o *Options) setDefaults() {

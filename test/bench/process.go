@@ -83,13 +83,17 @@ func (p *process) wait(ctx context.Context, address string, start time.Time) err
 	return fmt.Errorf("not ready after %s\n%s", startTimeout, p.tail())
 }
 
+// plainClient asks for no compression: it would cost the server more than the
+// loopback saves.
+var plainClient = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: requestTimeout}
+
 // get copies the answer of a GET to w.
 func (p *process) get(ctx context.Context, path string, w io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+path, nil)
 	if err != nil {
 		return err
 	}
-	r, err := http.DefaultClient.Do(req)
+	r, err := plainClient.Do(req)
 	if err != nil {
 		return err
 	}
@@ -123,6 +127,11 @@ func (p *process) stop() error {
 		err = fmt.Errorf("%s: %w\n%s", p.cmd.Args[0], err, p.tail())
 	}
 	return errors.Join(err, p.log.Close())
+}
+
+// processor is the processor time that the ended process took.
+func (p *process) processor() time.Duration {
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 }
 
 // tail is the end of the log.

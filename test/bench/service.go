@@ -18,7 +18,7 @@ import (
 var teamPolicies []byte
 
 // pollEvery is how often the queue is looked at while it drains.
-const pollEvery = 25 * time.Millisecond
+const pollEvery = 50 * time.Millisecond
 
 // service is the product with all roles, policies and a recording webhook.
 type service struct {
