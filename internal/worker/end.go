@@ -116,21 +116,30 @@ func (w *Worker) listNotice(ctx context.Context, b *batch, n policy.Action) erro
 
 // runEnded ends the action that started a run, when the run's event says that
 // it is over. An action that is not recorded as running yet finds out by
-// itself, see running.
+// itself, see running. Events about one run come in numbers: one of them does
+// the work, the others find it done.
 func (w *Worker) runEnded(ctx context.Context, ev *event.Event) error {
 	state, ended := endState(ev.Run.Status)
 	if !ended {
 		return nil
 	}
-	a, version, err := policy.GetAction(ctx, w.o.Store, ev.Run.Origin)
-	if errors.Is(err, lineage.ErrNotFound) {
-		w.o.Logger.Warn("a run names an action that does not exist", zap.String("run", ev.Run.ID), zap.String("action", ev.Run.Origin))
-		return nil
+	defer w.locks.lock("end/" + ev.Run.Origin)()
+	for range maxConflicts {
+		a, version, err := policy.GetAction(ctx, w.o.Store, ev.Run.Origin)
+		if errors.Is(err, lineage.ErrNotFound) {
+			w.o.Logger.Warn("a run names an action that does not exist", zap.String("run", ev.Run.ID), zap.String("action", ev.Run.Origin))
+			return nil
+		}
+		if err != nil || a.State != policy.Running || a.Outcome == nil || a.Outcome.Run != ev.Run.ID {
+			return err
+		}
+		b := &batch{page: w.pages.next(w.o.Now(), w.o.Name), policies: w.o.Policies()}
+		err = w.endRun(ctx, b, a, version, state, ev.Run.Status)
+		if !errors.Is(err, lineage.ErrConflict) {
+			return err
+		}
 	}
-	if err != nil || a.State != policy.Running || a.Outcome == nil || a.Outcome.Run != ev.Run.ID {
-		return err
-	}
-	return w.endRun(ctx, &batch{page: w.pages.next(w.o.Now(), w.o.Name), policies: w.o.Policies()}, a, version, state, ev.Run.Status)
+	return errConflicts
 }
 
 func (w *Worker) endRun(ctx context.Context, b *batch, a policy.Action, version string, state policy.State, status string) error {
