@@ -12,7 +12,7 @@ import (
 
 // The load of the pipeline section, as Event Grid sends when it is busy.
 const (
-	pipelineEvents      = 60_000
+	pipelineEvents      = 50_000
 	pipelineBatch       = 100
 	pipelineConnections = 8
 )
