@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/sandbox"
+	"github.com/modelwarden/modelwarden/test/boot"
 )
 
 // Size of the crash test.
@@ -112,7 +113,7 @@ func runCrashLoad(t *testing.T, batches [][]sandbox.Generated, kills int) *crash
 		t.Fatal(err)
 	}
 	c := &crasher{t: t, data: t.TempDir(), config: config}
-	c.server.Store(boot(t, c.data, "--config", config, "--log-level", "error"))
+	c.server.Store(serve(t, c.data, "--config", config, "--log-level", "error"))
 	c.load(batches, kills)
 	s := c.server.Load()
 	s.drained(2 * time.Minute)
@@ -124,7 +125,7 @@ func runCrashLoad(t *testing.T, batches [][]sandbox.Generated, kills int) *crash
 		}
 	}
 	run.read(t, s)
-	s.kill()
+	s.Kill()
 	return run
 }
 
@@ -180,8 +181,8 @@ func (c *crasher) killAt(batches int64, more time.Duration, done <-chan struct{}
 	timer := time.NewTimer(more)
 	defer timer.Stop()
 	<-timer.C
-	c.server.Load().kill()
-	c.server.Store(boot(c.t, c.data, "--config", c.config, "--log-level", "error"))
+	c.server.Load().Kill()
+	c.server.Store(serve(c.t, c.data, "--config", c.config, "--log-level", "error"))
 }
 
 func (c *crasher) send(b []sandbox.Generated) {
@@ -205,7 +206,7 @@ func (c *crasher) send(b []sandbox.Generated) {
 // settled waits until no action is on its way.
 func settled(t *testing.T, s *server) {
 	t.Helper()
-	eventually(t, time.Minute, "all actions have ended", func() error {
+	boot.Eventually(t, time.Minute, "all actions have ended", func() error {
 		actions, err := list[action](s, "/api/v1/actions", nil)
 		if err != nil {
 			return err
@@ -248,7 +249,7 @@ func (r *crashRun) read(t *testing.T, s *server) {
 func assetLineage(t *testing.T, s *server, id string) string {
 	t.Helper()
 	var asset, walk map[string]any
-	err := errors.Join(s.get("/api/v1/assets/"+id, &asset), s.get("/api/v1/lineage/"+id+"?depth=2", &walk))
+	err := errors.Join(s.Get("/api/v1/assets/"+id, &asset), s.Get("/api/v1/lineage/"+id+"?depth=2", &walk))
 	if err != nil {
 		t.Fatal(err)
 	}

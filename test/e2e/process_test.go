@@ -3,125 +3,30 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	// The binary is built by hand, so the test cache has to be told what it is
-	// made of.
-	_ "github.com/modelwarden/modelwarden/internal/app"
-	_ "github.com/modelwarden/modelwarden/internal/cli"
+	"github.com/modelwarden/modelwarden/test/boot"
 )
 
-// binary is built once per test run.
-var binary string
+func TestMain(m *testing.M) { boot.Main(m) }
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "modelwarden-e2e")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	binary = filepath.Join(dir, "modelwarden")
-	args := []string{"build", "-o", binary}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	build := exec.Command("go", append(args, "../../cmd/modelwarden")...)
-	build.Stderr = os.Stderr
-	code := 1
-	if err := build.Run(); err == nil {
-		code = m.Run()
-	}
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-// server is one running process.
+// server is one running service.
 type server struct {
-	t    *testing.T
-	URL  string
-	cmd  *exec.Cmd
-	log  *tail
-	done chan struct{}
+	*boot.Server
+	t *testing.T
 }
 
-// tail keeps the last part of what a process logs.
-type tail struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.buf.Len() > 1<<20 {
-		t.buf.Next(512 << 10)
-	}
-	return t.buf.Write(b)
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.buf.String()
-}
-
-// boot starts `modelwarden serve` on a free port and waits until it is ready.
-func boot(t *testing.T, data string, args ...string) *server {
+func serve(t *testing.T, data string, args ...string) *server {
 	t.Helper()
-	address := filepath.Join(t.TempDir(), "address")
-	s := &server{t: t, log: &tail{}, done: make(chan struct{})}
-	s.cmd = exec.Command(binary, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--address-file", address}, args...)...)
-	s.cmd.Stderr, s.cmd.Stdout = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = s.cmd.Wait(); close(s.done) }()
-	t.Cleanup(s.kill)
-	eventually(t, 30*time.Second, "the service is ready", func() error {
-		select {
-		case <-s.done:
-			t.Fatalf("the service ended at start:\n%s", s.log)
-		default:
-		}
-		b, err := os.ReadFile(address)
-		if err != nil {
-			return err
-		}
-		s.URL = strings.TrimSpace(string(b))
-		return s.ready()
-	})
-	return s
-}
-
-func (s *server) ready() error {
-	r, err := http.Get(s.URL + "/readyz")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = r.Body.Close() }()
-	if r.StatusCode != http.StatusOK {
-		return fmt.Errorf("readyz: %s", r.Status)
-	}
-	return nil
-}
-
-// kill ends the process the hard way.
-func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.done
+	return &server{Server: boot.Serve(t, data, "", args...), t: t}
 }
 
 // post sends one request body to /events.
@@ -138,29 +43,6 @@ func (s *server) post(contentType, body string) error {
 	return nil
 }
 
-// get reads a JSON answer of the API.
-func (s *server) get(path string, into any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
-	if err != nil {
-		return err
-	}
-	r, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = r.Body.Close() }()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return err
-	}
-	if r.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s: %s", path, r.Status, body)
-	}
-	return json.Unmarshal(body, into)
-}
-
 // list reads all pages of a list.
 func list[T any](s *server, path string, query url.Values) ([]T, error) {
 	var out []T
@@ -173,7 +55,7 @@ func list[T any](s *server, path string, query url.Values) ([]T, error) {
 			Items      []T
 			NextCursor string
 		}
-		if err := s.get(path+"?"+q.Encode(), &page); err != nil {
+		if err := s.Get(path+"?"+q.Encode(), &page); err != nil {
 			return nil, err
 		}
 		out = append(out, page.Items...)
@@ -187,8 +69,7 @@ func list[T any](s *server, path string, query url.Values) ([]T, error) {
 // drained waits until the queue holds nothing that is due.
 func (s *server) drained(within time.Duration) {
 	s.t.Helper()
-	eventually(s.t, within, "the queue is drained", func() error {
-		var m map[string]float64
+	boot.Eventually(s.t, within, "the queue is drained", func() error {
 		m, err := s.metrics()
 		if err != nil {
 			return err
@@ -203,12 +84,7 @@ func (s *server) drained(within time.Duration) {
 
 // metrics reads /metrics: series to value.
 func (s *server) metrics() (map[string]float64, error) {
-	r, err := http.Get(s.URL + "/metrics")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Body.Close() }()
-	text, err := io.ReadAll(r.Body)
+	text, err := s.Read("/metrics")
 	if err != nil {
 		return nil, err
 	}
@@ -226,30 +102,12 @@ func (s *server) metrics() (map[string]float64, error) {
 	return out, nil
 }
 
-// eventually polls until f has nothing to complain about.
-func eventually(t *testing.T, within time.Duration, what string, f func() error) {
-	t.Helper()
-	deadline := time.Now().Add(within)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s: %v", within, what, err)
-		}
-		<-tick.C
-	}
-}
-
 // runCommand runs the binary to its end and returns the exit code.
 func runCommand(t *testing.T, out io.Writer, args ...string) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, boot.Binary, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/eventgrid/azsystemevents"
 
 	"github.com/modelwarden/modelwarden/internal/sandbox"
+	"github.com/modelwarden/modelwarden/test/boot"
 )
 
 const (
@@ -97,7 +98,7 @@ func TestEventsBecomeLineageOneRetrainAndOneReview(t *testing.T) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, storyPolicies, hook.URL), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := boot(t, t.TempDir(), "--config", config)
+	s := serve(t, t.TempDir(), "--config", config)
 	tell(t, s)
 	s.drained(30 * time.Second)
 
@@ -188,7 +189,7 @@ type graph struct {
 
 func checkLineage(t *testing.T, s *server) {
 	var g graph
-	if err := s.get("/api/v1/lineage/model/contoso-ml/churn/12", &g); err != nil {
+	if err := s.Get("/api/v1/lineage/model/contoso-ml/churn/12", &g); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -207,7 +208,7 @@ func checkLineage(t *testing.T, s *server) {
 		t.Errorf("edges:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	var up graph
-	if err := s.get("/api/v1/lineage/endpoint/contoso-ml/churn-ep?direction=up", &up); err != nil {
+	if err := s.Get("/api/v1/lineage/endpoint/contoso-ml/churn-ep?direction=up", &up); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.ContainsFunc(up.Nodes, func(n struct{ ID, Kind, Stage string }) bool { return n.ID == "data/contoso-ml/churn-data/7" }) {
@@ -290,7 +291,7 @@ func checkLog(t *testing.T, s *server) {
 			Key      string
 			Breaches []any
 		}
-		if err := s.get("/api/v1/events/"+e.Key, &one); err != nil {
+		if err := s.Get("/api/v1/events/"+e.Key, &one); err != nil {
 			t.Fatal(err)
 		}
 		if len(one.Breaches) != 2 {
@@ -301,7 +302,7 @@ func checkLog(t *testing.T, s *server) {
 
 func checkMetrics(t *testing.T, s *server) {
 	var m map[string]float64
-	eventually(t, 10*time.Second, "counts are fresh", func() (err error) {
+	boot.Eventually(t, 10*time.Second, "counts are fresh", func() (err error) {
 		m, err = s.metrics()
 		if m[`modelwarden_models{stage="deployed",workspace="contoso-ml"}`] == 0 {
 			err = errors.Join(err, errors.New("no model is counted"))
@@ -323,7 +324,7 @@ func checkMetrics(t *testing.T, s *server) {
 }
 
 func TestNothingIsLostToBadInput(t *testing.T) {
-	s := boot(t, t.TempDir())
+	s := serve(t, t.TempDir())
 	big := `[{"id":"big","topic":"` + workspaceID + `","subject":"models/big:1","eventType":"Microsoft.MachineLearningServices.ModelRegistered","eventTime":"2026-11-02T09:00:00Z","data":{"modelName":"big","modelVersion":"1","modelTags":{"note":"` + strings.Repeat("x", 2<<20) + `"}},"dataVersion":"2"}]`
 	for name, body := range map[string]string{
 		"not JSON":       "hello",
@@ -345,7 +346,7 @@ func TestNothingIsLostToBadInput(t *testing.T) {
 	}
 	for _, model := range []string{"ok", "big"} {
 		var asset struct{ ID string }
-		if err := s.get("/api/v1/assets/model/contoso-ml/"+model+"/1", &asset); err != nil {
+		if err := s.Get("/api/v1/assets/model/contoso-ml/"+model+"/1", &asset); err != nil {
 			t.Error(err)
 		}
 	}
@@ -365,7 +366,7 @@ func checkBigEvent(t *testing.T, s *server, key, sent string) {
 	var got struct {
 		Event struct{ Data json.RawMessage }
 	}
-	if err := s.get("/api/v1/events/"+key, &got); err != nil {
+	if err := s.Get("/api/v1/events/"+key, &got); err != nil {
 		t.Fatal(err)
 	}
 	var original []struct{ Data json.RawMessage }
@@ -391,16 +392,16 @@ func compact(t *testing.T, raw json.RawMessage) []byte {
 
 func TestASecondProcessOnTheSameFolderIsRefused(t *testing.T) {
 	data := t.TempDir()
-	boot(t, data)
-	second := &server{t: t, log: &tail{}, done: make(chan struct{})}
-	out := runCommand(t, second.log, "serve", "--data", data, "--listen", "127.0.0.1:0")
-	if out == 0 || !strings.Contains(second.log.String(), "in use") {
-		t.Errorf("exit %d, said: %s", out, second.log)
+	serve(t, data)
+	said := &boot.Tail{}
+	code := runCommand(t, said, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if code == 0 || !strings.Contains(said.String(), "in use") {
+		t.Errorf("exit %d, said: %s", code, said)
 	}
 }
 
 func TestTheDemoTellsItsStory(t *testing.T) {
-	out := &tail{}
+	out := &boot.Tail{}
 	if code := runCommand(t, out, "demo", "--exit", "--listen", "127.0.0.1:0"); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
 	}
@@ -412,7 +413,7 @@ func TestTheDemoTellsItsStory(t *testing.T) {
 }
 
 func TestHandshakes(t *testing.T) {
-	s := boot(t, t.TempDir())
+	s := serve(t, t.TempDir())
 	req, err := http.NewRequest(http.MethodOptions, s.URL+"/events", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/modelwarden/modelwarden/test/boot"
 )
 
-// run runs the binary to its end, with no server to talk to.
+// run runs the boot.Binary to its end, with no server to talk to.
 func run(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(binary, args...).CombinedOutput()
+	out, err := exec.Command(boot.Binary, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("modelwarden %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -56,7 +58,7 @@ func TestBashCompletes(t *testing.T) {
 		"modelwarden lineage model/contoso-ml/ch": churn,
 	} {
 		cmd := exec.Command(bash, append([]string{"--norc", "-c", completeScript, "bash", dir}, strings.Split(typed, " ")...)...)
-		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "MODELWARDEN_SERVER="+s.URL)
+		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(boot.Binary)+":"+os.Getenv("PATH"), "MODELWARDEN_SERVER="+s.URL)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()

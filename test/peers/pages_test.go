@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/modelwarden/modelwarden/test/boot"
 )
 
 // size is a window to look through.
@@ -57,7 +59,7 @@ type listed struct{ ID, Key, State, AckedBy string }
 func first(t *testing.T, s *server, path string) listed {
 	t.Helper()
 	var l struct{ Items []listed }
-	if err := s.get(path, &l); err != nil || len(l.Items) == 0 {
+	if err := s.Get(path, &l); err != nil || len(l.Items) == 0 {
 		t.Fatalf("%s: %d items, %v", path, len(l.Items), err)
 	}
 	return l.Items[0]
@@ -138,7 +140,7 @@ func TestNoLinkLeadsNowhere(t *testing.T) {
 			seen[link] = true
 			if !strings.HasPrefix(link, s.URL+"/") {
 				t.Errorf("page %s links to %s", name, link)
-			} else if _, err := download(link, ""); err != nil {
+			} else if _, err := boot.Download(link, ""); err != nil {
 				t.Errorf("page %s: %.300v", name, err)
 			}
 		}
@@ -173,7 +175,7 @@ func TestTheGraphShowsTheLineageAndLeadsOn(t *testing.T) {
 	s := bootStory(t, "")
 	b := open(t, bootChromium(t), s.URL, chromedp.EmulateViewport(1280, 900))
 	var api struct{ Nodes []struct{ ID string } }
-	if err := s.get("/api/v1/lineage/"+churn, &api); err != nil {
+	if err := s.Get("/api/v1/lineage/"+churn, &api); err != nil {
 		t.Fatal(err)
 	}
 	var want, got []string
@@ -221,7 +223,7 @@ func TestAReviewIsAcknowledgedThroughItsForm(t *testing.T) {
 				chromedp.WaitNotPresent(form), chromedp.WaitVisible(`.st-acknowledged`))
 			b.picture(t, "acknowledged-"+z.name)
 			var r listed
-			if err := s.get("/api/v1/reviews/"+id, &r); err != nil || r.State != "acknowledged" || r.AckedBy != "Ada" {
+			if err := s.Get("/api/v1/reviews/"+id, &r); err != nil || r.State != "acknowledged" || r.AckedBy != "Ada" {
 				t.Errorf("the review is %+v, %v", r, err)
 			}
 			b.checkClean(t)
@@ -265,7 +267,7 @@ func TestTheWatcherSeesFaults(t *testing.T) {
 	b := open(t, bootChromium(t), srv.URL, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	b.run(t, chromedp.Navigate(srv.URL))
 	var all []string
-	eventually(t, pageTime, "every fault is seen", func() error {
+	boot.Eventually(t, pageTime, "every fault is seen", func() error {
 		all = append(all, b.taken()...)
 		seen := strings.Join(all, "\n")
 		for _, want := range []string{"console error: \"bad news\"", "exception: ", "answered 404: ", "foreign request: ", "request failed: ",

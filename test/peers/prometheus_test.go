@@ -16,11 +16,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/modelwarden/modelwarden/test/boot"
 )
 
 func TestPromtoolAcceptsTheMetrics(t *testing.T) {
 	s := bootStory(t, "")
-	text, err := s.read("/metrics")
+	text, err := s.Read("/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,9 +88,9 @@ func TestPrometheusScrapes(t *testing.T) {
 }
 
 func TestPrometheusWithAWrongTokenGetsNothing(t *testing.T) {
-	s := boot(t, "a-token-of-24-characters")
+	s := serve(t, "a-token-of-24-characters")
 	p := bootPrometheus(t, s, "another-token-of-its-own")
-	eventually(t, 30*time.Second, "the target is seen, and is down", func() error {
+	boot.Eventually(t, 30*time.Second, "the target is seen, and is down", func() error {
 		if v, err := p.value("up"); err != nil || v != 0 {
 			return fmt.Errorf("up is %v (%w)", v, err)
 		}
@@ -128,11 +130,11 @@ func bootPrometheus(t *testing.T, s *server, token string) *prometheus {
 	listen := freeAddress(t)
 	cmd := exec.Command(peer(t, "prometheus"), "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+listen)
 	cmd.Dir = dir
-	proc := start(t, cmd)
+	proc := boot.Start(t, cmd)
 	p := &prometheus{URL: "http://" + listen}
-	eventually(t, 30*time.Second, "Prometheus is ready", func() error {
-		proc.alive(t)
-		_, err := download(p.URL+"/-/ready", "")
+	boot.Eventually(t, 30*time.Second, "Prometheus is ready", func() error {
+		proc.Alive(t)
+		_, err := boot.Download(p.URL+"/-/ready", "")
 		return err
 	})
 	return p
@@ -151,7 +153,7 @@ func freeAddress(t *testing.T) string {
 
 // api reads the data of an answer of Prometheus' HTTP API.
 func (p *prometheus) api(path string, query url.Values, into any) error {
-	body, err := download(p.URL+path+"?"+query.Encode(), "")
+	body, err := boot.Download(p.URL+path+"?"+query.Encode(), "")
 	if err != nil {
 		return err
 	}
@@ -190,7 +192,7 @@ func (p *prometheus) value(query string) (float64, error) {
 // scraped waits for so many good scrapes.
 func (p *prometheus) scraped(t *testing.T, times float64) {
 	t.Helper()
-	eventually(t, 30*time.Second, "the service is scraped", func() error {
+	boot.Eventually(t, 30*time.Second, "the service is scraped", func() error {
 		if n, err := p.value(`sum_over_time(up[1m])`); err != nil || n < times {
 			return fmt.Errorf("%v good scrapes, want %v (%w)", n, times, err)
 		}

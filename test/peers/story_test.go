@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/sandbox"
+
+	"github.com/modelwarden/modelwarden/test/boot"
 )
 
 // hostile is a name that would run a script in a page that trusts it.
@@ -58,11 +60,11 @@ func bootStory(t *testing.T, token string) *server {
 	if err := os.WriteFile(policies, fmt.Appendf(nil, storyPolicies, hook.URL), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := boot(t, token, "--config", policies)
+	s := serve(t, token, "--config", policies)
 	if err := s.tell(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "the story is worked on", s.told)
+	boot.Eventually(t, 30*time.Second, "the story is worked on", s.told)
 	return s
 }
 
@@ -143,7 +145,7 @@ func (s *server) told() error {
 		}
 	}
 	var status struct{ Queue struct{ Ready, Leased int } }
-	if err := s.get("/api/v1/status", &status); err != nil {
+	if err := s.Get("/api/v1/status", &status); err != nil {
 		return err
 	}
 	if n := status.Queue.Ready + status.Queue.Leased; n > 0 {
