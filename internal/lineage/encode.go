@@ -77,6 +77,20 @@ func (e *encoder) stamp(name string, s Stamp) {
 func (e *encoder) open(c byte)  { e.b, e.comma = append(e.b, c), false }
 func (e *encoder) close(c byte) { e.b, e.comma = append(e.b, c), true }
 
+func (e *encoder) texts(name string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	e.key(name)
+	e.open('[')
+	for _, s := range list {
+		e.item()
+		e.text(s)
+		e.comma = true
+	}
+	e.close(']')
+}
+
 // item begins an array's element.
 func (e *encoder) item() {
 	if e.comma {
@@ -187,18 +201,10 @@ func (n *Entry) AppendJSON(b, loss []byte) []byte {
 	e.flag("fenced", n.Fenced)
 	e.member("page", n.Page)
 	e.number("decisions", int64(n.Decisions))
-	if len(n.Actions) > 0 {
-		e.key("actions")
-		e.open('[')
-		for _, id := range n.Actions {
-			e.item()
-			e.text(id)
-			e.comma = true
-		}
-		e.close(']')
-	}
+	e.texts("actions", n.Actions)
 	e.number("breaches", int64(n.Breaches))
 	e.raw("loss", loss)
+	e.texts("notes", n.Notes)
 	e.number("chunks", int64(n.Chunks))
 	e.raw("event", n.Event)
 	e.close('}')

@@ -41,6 +41,8 @@ type Entry struct {
 	// Breaches counts what the event reported; Loss what it could not.
 	Breaches int         `json:"breaches,omitempty"`
 	Loss     *event.Loss `json:"loss,omitempty"`
+	// Notes are sentences about what was assumed or left out of the event.
+	Notes []string `json:"notes,omitempty"`
 	// Chunks counts the records `blob/<key>/<n>` that hold Event where it is
 	// too large for one record; Event is then empty.
 	Chunks int `json:"chunks,omitempty"`

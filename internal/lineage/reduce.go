@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -72,17 +73,24 @@ const maxID = 700
 // CheckNames reports whether an event's home and the assets that its patches
 // speak of have names that can be kept.
 func CheckNames(home string, patches []Patch) *event.Problem {
-	long := len(home) > maxID
+	problem := checkName(ID(home))
 	for _, p := range patches {
-		long = long || len(p.Asset) > maxID
+		problem = cmp.Or(problem, checkName(p.Asset))
 		for _, e := range p.Edges {
-			long = long || len(e.Other) > maxID
+			problem = cmp.Or(problem, checkName(e.Other))
 		}
 	}
-	if !long {
-		return nil
+	return problem
+}
+
+func checkName(id ID) *event.Problem {
+	if len(id) > maxID {
+		return &event.Problem{Reason: "name_too_long", Detail: fmt.Sprintf("the names in the event make an asset id of more than %d bytes", maxID)}
 	}
-	return &event.Problem{Reason: "name_too_long", Detail: fmt.Sprintf("the names in the event make an asset id of more than %d bytes", maxID)}
+	if strings.Contains(string(id)+"/", "/./") || strings.Contains(string(id)+"/", "/../") {
+		return &event.Problem{Reason: "bad_name", Detail: "a name in the event is . or .., which no address can hold"}
+	}
+	return nil
 }
 
 // Home is the partition that an event belongs to: that of its primary asset,

@@ -70,6 +70,8 @@ type item struct {
 	// patches are what the event says about assets, its own first.
 	patches []lineage.Patch
 
+	// notes are what was assumed about the event, see Entry.Notes.
+	notes []string
 	// entry is the log entry, new or found.
 	entry lineage.Entry
 	// fresh is true when this batch created the entry, false when the event
@@ -89,6 +91,9 @@ type claimedAction struct {
 	action  policy.Action
 	version string
 }
+
+// fenced is true for a replay that may rebuild lineage and must not act.
+func (it *item) fenced() bool { return it.job.delivery.Properties[lineage.PropFenced] == "true" }
 
 func (it *item) fail(err error) { it.job.fail(err) }
 

@@ -163,8 +163,20 @@ func (w *Worker) lookUp(ctx context.Context, home string, items []*item) error {
 		if err := json.Unmarshal(got[i].Body, &it.entry); err != nil {
 			return fmt.Errorf("stored event %s: %w", it.key, err)
 		}
+		it.asFirstSeen()
 	}
 	return nil
+}
+
+// asFirstSeen gives a repeat the time that its first delivery was kept with:
+// where an event carries no usable time, each delivery brings another.
+func (it *item) asFirstSeen() {
+	parts, err := event.Split("", nil, it.entry.Event)
+	if err != nil || len(parts) != 1 || parts[0].Problem != nil || parts[0].Envelope.Time.Equal(it.ev.Time) {
+		return
+	}
+	it.ev.Time = parts[0].Envelope.Time
+	it.stamp, it.patches = lineage.StampOf(it.ev), lineage.Patches(it.ev)
 }
 
 // reduce joins what the event says about its primary asset.
@@ -228,7 +240,7 @@ func (w *Worker) entryOf(b *batch, st *partitionState, it *item) lineage.Entry {
 		ID: it.logKey(), Kind: it.ev.Kind, Asset: lineage.PrimaryAsset(it.ev), Workspace: it.ev.Workspace.Alias,
 		Received: it.job.received().UTC(), Queued: it.job.delivery.Enqueued.UTC(), Committed: st.now,
 		Via: p[lineage.PropVia], Subscription: p[lineage.PropSubscription], DeliveryCount: p[lineage.PropDeliveryCount],
-		TraceParent: p[lineage.PropTraceParent], Fenced: p[lineage.PropFenced] == "true",
+		TraceParent: p[lineage.PropTraceParent], Fenced: it.fenced(), Notes: it.notes,
 		Page: b.page, Decisions: len(it.decisions), Breaches: len(it.ev.Breaches), Loss: it.ev.Loss,
 		Event: it.canonical,
 	}

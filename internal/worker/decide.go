@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,7 +19,7 @@ const maxActionsPerEvent = 60
 // decide asks the policies, remembers what they remember, and plans actions,
 // claimed by this worker from the start. It reports whether memory changed.
 func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *item) (remembered bool, err error) {
-	planned := builtin(it.ev, st)
+	planned := builtin(it.ev, st, it.job.delivery.Properties[lineage.PropSubscription])
 	if b.policies.Selects(it.ev) {
 		if err := w.remember(ctx, st); err != nil {
 			return false, err
@@ -35,7 +36,7 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		it.decisions = result.Decisions
 		planned = append(planned, result.Actions...)
 	}
-	if it.job.delivery.Properties[lineage.PropFenced] == "true" {
+	if it.fenced() {
 		planned = nil
 	}
 	if len(planned) > maxActionsPerEvent {
@@ -43,6 +44,9 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		planned = planned[:maxActionsPerEvent]
 	}
 	for _, a := range planned {
+		if a.Inputs, err = asStored(a.Inputs); err != nil {
+			return false, err
+		}
 		a.ID = policy.ActionID(a.Key, st.home)
 		a.Event, a.Occurred = it.logKey(), it.ev.Time.UTC()
 		a.TraceParent = it.job.delivery.Properties[lineage.PropTraceParent]
@@ -51,6 +55,20 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		it.actions = append(it.actions, claimedAction{action: a})
 	}
 	return remembered, w.forgetKnown(ctx, st, it)
+}
+
+// asStored gives inputs the form they have when they come back from the store,
+// so that a target sees the same bytes on the first attempt and on any later.
+func asStored(inputs map[string]any) (map[string]any, error) {
+	if len(inputs) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(inputs)
+	if err != nil {
+		return nil, fmt.Errorf("inputs of an action: %w", err)
+	}
+	var out map[string]any
+	return out, json.Unmarshal(b, &out)
 }
 
 // withhold marks planned actions that do not fit one commit.
@@ -109,7 +127,7 @@ func (w *Worker) view(ctx context.Context, st *partitionState, it *item) (policy
 		Asset: string(lineage.PrimaryAsset(it.ev)), Memory: st.memory,
 		Metrics: it.extras.Metrics, ChampionMetrics: it.extras.ChampionMetrics,
 		History: history(st, it.ev.Time),
-		Fenced:  it.job.delivery.Properties[lineage.PropFenced] == "true",
+		Fenced:  it.fenced(),
 	}
 	model := lineage.ModelOf(it.ev)
 	if model == "" {
@@ -204,10 +222,10 @@ func history(st *partitionState, at time.Time) map[string]any {
 
 // builtin plans what no policy has to ask for: a passed monitor and a
 // resolved alert close the reviews of their cause, and a cut wire is a review.
-func builtin(ev *event.Event, st *partitionState) []policy.Action {
+func builtin(ev *event.Event, st *partitionState, subscription string) []policy.Action {
 	switch {
 	case ev.Kind == event.SubscriptionDeleted:
-		return []policy.Action{cutWire(ev, st.home)}
+		return []policy.Action{cutWire(ev, st.home, subscription)}
 	case ev.Kind == event.MonitorPassed && breachedBeside(ev, st.asset):
 		return nil
 	case ev.Kind == event.MonitorPassed:
@@ -227,13 +245,14 @@ func resolves(ev *event.Event, home, window string) policy.Action {
 	}
 }
 
-func cutWire(ev *event.Event, home string) policy.Action {
+func cutWire(ev *event.Event, home, subscription string) policy.Action {
+	subscription = cmp.Or(subscription, ev.Subject, "(unnamed)")
 	return policy.Action{
 		Key:  event.Digest("cut", home, ev.ID),
 		Type: policy.Review, Target: policy.Desk, Policy: "builtin/subscription-deleted", Asset: home, Window: ev.ID,
 		Cause: policy.CauseOf(ev), Severity: "critical",
 		Title:  "An Event Grid subscription was deleted",
-		Reason: fmt.Sprintf("Event Grid says that the subscription %q of %s was deleted: no events come from it any more. Create it again, or resolve this if it was meant.", ev.Subject, ev.Source),
+		Reason: fmt.Sprintf("Event Grid says that the subscription %q of %s was deleted: no events come from it any more. Create it again, or resolve this if it was meant.", subscription, ev.Source),
 	}
 }
 

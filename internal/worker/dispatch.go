@@ -24,7 +24,7 @@ func (w *Worker) dispatch(ctx context.Context, b *batch) {
 	var g errgroup.Group
 	g.SetLimit(effectsAtOnce)
 	for _, it := range b.items {
-		if it.job.failure() != nil || it.finished {
+		if it.job.failure() != nil || it.finished || it.fenced() {
 			continue
 		}
 		for _, a := range it.actions {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -48,23 +49,51 @@ func (w *Worker) parseEvents(b *batch, j *job) {
 			j.reject(part.Raw, part.Problem)
 			continue
 		}
-		if part.Envelope.Time.IsZero() {
-			part.Envelope.Time = j.received().UTC()
-		}
+		notes := j.plausibleTime(&part.Envelope)
 		ev, err := w.o.Parser.Parse(part.Envelope)
 		if err != nil {
 			j.reject(part.Raw, err)
 			continue
 		}
-		if p := w.add(b, j, ev); p != nil {
+		if ev.Trimmed > 0 {
+			notes = append(notes, fmt.Sprintf("%d entries beyond the bounds of an event were left out of its tags, properties or links; the event itself is kept whole", ev.Trimmed))
+		}
+		if p := w.add(b, j, ev, notes); p != nil {
 			j.reject(part.Raw, p)
 		}
 	}
 }
 
+// How far a sender's clock may run ahead of ours before that is noted, and
+// before the time is taken for garbage.
+const (
+	maxAhead         = 10 * time.Minute
+	implausibleAhead = 2 * 366 * 24 * time.Hour
+)
+
+// plausibleTime replaces a time that is missing, or that lies years ahead, by
+// that of the reception: as newest news until the year 9999 it would silence
+// all that is true. A clock that merely runs ahead is believed, since order is
+// by the senders' clocks. The returned notes tell of either.
+func (j *job) plausibleTime(e *event.Envelope) []string {
+	received := j.received().UTC()
+	ahead, claimed := e.Time.Sub(received), e.Time.UTC().Format(time.RFC3339)
+	switch {
+	case e.Time.IsZero():
+		e.Time = received
+		return []string{"the event carries no usable time; that of its reception was taken"}
+	case ahead > implausibleAhead:
+		e.Time = received
+		return []string{"the event's time " + claimed + " lies years ahead; that of its reception was taken"}
+	case ahead > maxAhead:
+		return []string{"the event's time " + claimed + " was ahead of the clock here when it was received; older news will not overwrite it"}
+	}
+	return nil
+}
+
 // add takes an event into the batch, unless its names can't be kept.
-func (w *Worker) add(b *batch, j *job, ev *event.Event) *event.Problem {
-	it := &item{job: j, ev: ev, key: ev.Key(), home: lineage.Home(ev), patches: lineage.Patches(ev)}
+func (w *Worker) add(b *batch, j *job, ev *event.Event, notes []string) *event.Problem {
+	it := &item{job: j, ev: ev, key: ev.Key(), home: lineage.Home(ev), patches: lineage.Patches(ev), notes: notes}
 	if p := lineage.CheckNames(it.home, it.patches); p != nil {
 		return p
 	}

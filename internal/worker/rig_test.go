@@ -198,6 +198,10 @@ func (e *effects) of(t policy.ActionType) int {
 
 const source = "/subscriptions/5f0c1e2a-7b3d-4c55-9a10-3d2f6b8c9e01/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/ws"
 
+// storyTime is some minutes into the story, which is in the past of the
+// virtual clock.
+func storyTime(minute int) time.Time { return time.Date(1999, 12, 1, 9, minute, 0, 0, time.UTC) }
+
 // envelope builds an Azure ML event a number of minutes into the story.
 func envelope(kind, id, subject string, minute int, data map[string]any) event.Envelope {
 	body, err := json.Marshal(data)
@@ -205,7 +209,7 @@ func envelope(kind, id, subject string, minute int, data map[string]any) event.E
 		panic(err)
 	}
 	return event.Envelope{ID: id, Source: source, Type: "Microsoft.MachineLearningServices." + kind, Subject: subject,
-		Time: time.Date(2026, 11, 2, 9, minute, 0, 0, time.UTC), Data: body}
+		Time: storyTime(minute), Data: body}
 }
 
 // breach is one breached window of a monitor of the model m.

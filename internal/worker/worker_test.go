@@ -282,7 +282,7 @@ func TestACutWireRaisesAReview(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "policies: []", nil)
 		r.send(event.Envelope{ID: "gone", Source: source, Type: "Microsoft.EventGrid.SubscriptionDeletedEvent", Subject: "aml-sub",
-			Time: time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC), Data: []byte(`{"eventSubscriptionId":"x"}`)})
+			Time: storyTime(0), Data: []byte(`{"eventSubscriptionId":"x"}`)})
 		r.work(time.Minute)
 		got := r.actions(policy.Review)
 		if len(got) != 1 || got[0].State != policy.Succeeded || got[0].Severity != "critical" || !strings.Contains(got[0].Reason, "aml-sub") {
@@ -326,4 +326,64 @@ func TestAPipelineThatEndsAroundABreachDidNotPass(t *testing.T) {
 func linked(e event.Envelope, root string) event.Envelope {
 	e.Data = []byte(strings.Replace(string(e.Data), `"runProperties":{}`, `"runProperties":{"azureml.rootpipelinerunid":"`+root+`"}`, 1))
 	return e
+}
+
+func TestATimeYearsAheadIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, retrainPolicy, nil)
+		wild := runEvent("e1", "job1", "Running", 0, nil)
+		wild.Time = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+		r.send(wild)
+		r.work(time.Minute)
+		// The same event again, later: it keeps the time it was first seen at.
+		r.send(wild)
+		r.work(time.Hour)
+		r.send(event.Envelope{ID: "e2", Source: source, Type: wild.Type, Subject: wild.Subject, Time: time.Now(),
+			Data: []byte(`{"runId":"job1","runStatus":"Completed"}`)})
+		r.work(time.Minute)
+		job, err := lineage.Load(t.Context(), r.db.Store(), "job/ws/job1")
+		if err != nil || job.Status() != "Completed" {
+			t.Errorf("the job is %q: a time in 9999 hides what happened since (%v)", job.Status(), err)
+		}
+		got, err := r.db.Store().Get(t.Context(), "job/ws/job1", lineage.EventRecord(wild.Key()))
+		if err != nil || !strings.Contains(string(got[0].Body), "lies years ahead") {
+			t.Errorf("the log entry does not say so: %s %v", got[0].Body, err)
+		}
+	})
+}
+
+func TestAFencedReplayOfAHalfDoneEventDoesNotAct(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, retrainPolicy, nil)
+		down := true
+		r.effects.answer = func(policy.Action) (policy.Outcome, error) {
+			if down {
+				return policy.Outcome{}, errors.New("target is down")
+			}
+			return policy.Outcome{}, nil
+		}
+		e := breach("e1", "m_monitor", "run1", 1)
+		r.send(e)
+		r.work(100 * time.Millisecond)
+		calls := r.effects.calls[r.actionsOf(e)[0]]
+		down = false
+		r.sendRaw(lineage.Message{ID: "again", Body: e.AppendJSON(nil), Properties: map[string]string{lineage.PropFenced: "true"}})
+		stop := r.start()
+		time.Sleep(time.Millisecond)
+		stop()
+		if got := r.effects.calls[r.actionsOf(e)[0]]; got != calls {
+			t.Errorf("a fenced replay called the target: %d calls, before %d", got, calls)
+		}
+	})
+}
+
+// actionsOf are the keys of the actions that an event caused.
+func (r *rig) actionsOf(e event.Envelope) (keys []string) {
+	r.t.Helper()
+	for _, a := range r.actions(policy.Retrain) {
+		if strings.HasPrefix(a.Event, string(e.Key())) {
+			keys = append(keys, a.Key)
+		}
+	}
+	return keys
 }
