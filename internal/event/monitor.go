@@ -24,7 +24,7 @@ func (p *Parser) monitorRun(e *Event, tags []breachTag) {
 }
 
 func (p *Parser) monitorOf(e *Event, signal string) *Monitor {
-	name := monitorName(e.Run, signal)
+	name := p.monitorName(e, signal)
 	return &Monitor{
 		Name:   name,
 		Model:  p.watchedModel(e.Workspace.Alias, name, e.Run),
@@ -33,11 +33,14 @@ func (p *Parser) monitorOf(e *Event, signal string) *Monitor {
 	}
 }
 
-// monitorName is the monitor that a signal belongs to. Azure's guide advises
-// to call signals <monitor>_<signal>; the tag names no monitor.
-func monitorName(run *Run, signal string) string {
+// monitorName is the monitor that a signal belongs to. A monitor's experiment
+// is named like it; the tag names no monitor. Only where the experiment is not
+// known for a monitor's does the signal count, which Azure's guide advises to
+// call <monitor>_<signal>: experiment churn_monitor may have churn_data_drift.
+func (p *Parser) monitorName(e *Event, signal string) string {
+	run := e.Run
 	experiment := run.ExperimentName
-	if experiment != "" && hasPrefixFold(signal, experiment) {
+	if experiment != "" && (p.isMonitor(e) || hasPrefixFold(signal, experiment)) {
 		return experiment
 	}
 	_, monitor := signalType(signal)
