@@ -67,10 +67,19 @@ func (d *document) essentials(v span) essentials {
 	return a
 }
 
+// maxAlertParts bounds the targets and the conditions of an alert; what lies
+// beyond is counted in Event.Trimmed.
+const maxAlertParts = 64
+
 // targets are an alert's target ids: an array, or one string.
 func (d *document) targets(v span) []string {
 	if d.is(v, '[') {
-		return d.texts(v)
+		found := links[string]{limit: maxAlertParts}
+		for target := range d.texts(v) {
+			found.add(target)
+		}
+		d.trimmed += found.dropped
+		return found.list
 	}
 	if t := d.name(v); t != "" {
 		return []string{t}
@@ -196,8 +205,9 @@ func (d *document) conditions(context span) []AlertCondition {
 				continue
 			}
 			for c := range d.elements(all) {
-				if len(out) == maxLinks {
-					return out
+				if len(out) == maxAlertParts {
+					d.trimmed++
+					continue
 				}
 				out = append(out, d.condition(c))
 			}

@@ -17,7 +17,7 @@ const maxEntries = 512
 type document struct {
 	scanner
 	root span
-	// trimmed counts the entries that stringMap left out.
+	// trimmed counts the entries that a bound left out.
 	trimmed int
 }
 

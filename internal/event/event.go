@@ -72,8 +72,10 @@ type Event struct {
 	Drift *Drift `json:"drift,omitempty"`
 	// Alert is set for alert.*.
 	Alert *Alert `json:"alert,omitempty"`
-	// Trimmed counts the tags, properties and other named values that were
-	// left out because a map of the payload held more than 512 of them.
+	// Trimmed counts what was left out because the payload held more than an
+	// event may carry: of each map more than 512 tags, properties or other
+	// named values, more than 1,000 models of a deployment, more than 256
+	// inputs of a run, more than 64 targets or conditions of an alert.
 	Trimmed int `json:"trimmed,omitempty"`
 	// Synthetic marks an event that Modelwarden made itself (reconciler).
 	Synthetic bool `json:"synthetic,omitempty"`

@@ -1,12 +1,64 @@
 package event
 
 import (
+	"iter"
 	"slices"
 	"strings"
 )
 
-// maxLinks bounds the inputs and models that one event may name.
-const maxLinks = 64
+// Bounds of what one event may link to; what lies beyond them is counted in
+// Event.Trimmed.
+const (
+	maxModels = 1000 // that a deployment serves
+	maxInputs = 256  // data assets that a run read
+)
+
+// links collects distinct links up to a bound.
+type links[T comparable] struct {
+	limit int
+	list  []T
+	// dropped counts the links beyond the limit, each as often as it came.
+	dropped int
+	// seen holds what is in list once that is too long to search.
+	seen map[T]struct{}
+}
+
+// searchable is how many links are cheaper to look through than to hash.
+const searchable = 16
+
+func (l *links[T]) add(link T) {
+	switch {
+	case l.has(link):
+	case len(l.list) >= l.limit:
+		l.dropped++
+	default:
+		l.list = append(l.list, link)
+		l.index()
+	}
+}
+
+func (l *links[T]) has(link T) bool {
+	if l.seen == nil {
+		return slices.Contains(l.list, link)
+	}
+	_, ok := l.seen[link]
+	return ok
+}
+
+// index keeps seen up with the last link of a long list.
+func (l *links[T]) index() {
+	if len(l.list) <= searchable {
+		return
+	}
+	if l.seen == nil {
+		l.seen = make(map[T]struct{}, 2*searchable)
+		for _, link := range l.list {
+			l.seen[link] = struct{}{}
+		}
+		return
+	}
+	l.seen[l.list[len(l.list)-1]] = struct{}{}
+}
 
 // keyList finds values under keys that compare without case, in the order of
 // the list.
@@ -113,30 +165,25 @@ func runID(s string) string {
 	return s
 }
 
-// inputs are the data assets that a run's properties and tags name.
-func (p *Parser) inputs(properties, tags map[string]string) []DataRef {
-	var refs []DataRef
+// inputs are the data assets that a run's properties and tags name, and how
+// many more they name than an event may link to.
+func (p *Parser) inputs(properties, tags map[string]string) (refs []DataRef, dropped int) {
+	found := links[DataRef]{limit: maxInputs}
 	for _, m := range []map[string]string{properties, tags} {
 		for _, v := range p.dataInputKeys.values(m) {
-			refs = addInputs(refs, v)
+			for s := range listOf(v) {
+				if ref, ok := dataRef(s); ok {
+					found.add(ref)
+				}
+			}
 		}
 	}
-	return refs
-}
-
-func addInputs(refs []DataRef, value string) []DataRef {
-	for _, s := range listOf(value) {
-		ref, ok := dataRef(s)
-		if ok && len(refs) < maxLinks && !slices.Contains(refs, ref) {
-			refs = append(refs, ref)
-		}
-	}
-	return refs
+	return found.list, found.dropped
 }
 
 // listOf reads one or many links out of a value: one, several with commas
 // between them, or a JSON array of strings.
-func listOf(value string) []string {
+func listOf(value string) iter.Seq[string] {
 	value = strings.TrimSpace(value)
 	if strings.HasPrefix(value, "[") {
 		if d, ok := newDocument([]byte(value)); ok {
@@ -144,23 +191,24 @@ func listOf(value string) []string {
 		}
 		value = strings.Trim(value, "[]")
 	}
-	parts := strings.SplitN(value, ",", 2*maxLinks)
-	for i, s := range parts {
-		parts[i] = strings.Trim(s, " \t\r\n\"'")
+	return func(yield func(string) bool) {
+		for s := range strings.SplitSeq(value, ",") {
+			if !yield(strings.Trim(s, " \t\r\n\"'")) {
+				return
+			}
+		}
 	}
-	return parts
 }
 
-// texts are the elements of the array at v as text, at most 2*maxLinks.
-func (d *document) texts(v span) []string {
-	var out []string
-	for e := range d.elements(v) {
-		if len(out) == 2*maxLinks {
-			break
+// texts yields the elements of the array at v as text.
+func (d *document) texts(v span) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for e := range d.elements(v) {
+			if !yield(d.name(e)) {
+				return
+			}
 		}
-		out = append(out, d.name(e))
 	}
-	return out
 }
 
 // dataRef reads a link to a data asset: azureml:name:7, name:7, name@latest,

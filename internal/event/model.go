@@ -3,7 +3,7 @@ package event
 import (
 	"cmp"
 	"fmt"
-	"slices"
+	"iter"
 	"strings"
 )
 
@@ -99,21 +99,31 @@ func (dep *Deployment) named() string {
 // modelRefs reads modelIds: "a:1,b:2", or an array of such, or of objects with
 // a name and a version.
 func (d *document) modelRefs(v span) []ModelRef {
-	refs := []ModelRef{}
+	found := links[ModelRef]{limit: maxModels, list: []ModelRef{}}
+	for link := range d.modelLinks(v) {
+		if name, version := assetRef(link, "models"); name != "" {
+			found.add(ModelRef{Name: name, Version: version})
+		}
+	}
+	d.trimmed += found.dropped
+	return found.list
+}
+
+func (d *document) modelLinks(v span) iter.Seq[string] {
 	if !d.is(v, '[') {
-		for _, link := range listOf(d.scalar(v)) {
-			refs = addModel(refs, link)
-		}
-		return refs
+		return listOf(d.scalar(v))
 	}
-	for e := range d.elements(v) {
-		if d.is(e, '{') {
-			refs = addModel(refs, d.modelObject(e))
-			continue
+	return func(yield func(string) bool) {
+		for e := range d.elements(v) {
+			link := d.name
+			if d.is(e, '{') {
+				link = d.modelObject
+			}
+			if !yield(link(e)) {
+				return
+			}
 		}
-		refs = addModel(refs, d.name(e))
 	}
-	return refs
 }
 
 // modelObject is the link "name:version" for an object that spells it out.
@@ -131,13 +141,4 @@ func (d *document) modelObject(v span) string {
 		return name
 	}
 	return name + ":" + version
-}
-
-func addModel(refs []ModelRef, link string) []ModelRef {
-	name, version := assetRef(link, "models")
-	ref := ModelRef{Name: name, Version: version}
-	if name == "" || len(refs) >= maxLinks || slices.Contains(refs, ref) {
-		return refs
-	}
-	return append(refs, ref)
 }

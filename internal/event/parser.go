@@ -71,7 +71,7 @@ func (p *Parser) Parse(env Envelope) (*Event, error) {
 	if problem := read(p, e, d); problem != nil {
 		return nil, problem
 	}
-	e.Trimmed = d.trimmed
+	e.Trimmed += d.trimmed
 	return e, nil
 }
 

@@ -86,7 +86,7 @@ func (p *Parser) finishRun(e *Event, run *Run, tags []breachTag) *Problem {
 		return badData(e, "which run", "runId", "experiments/{id}/runs/{runId}")
 	}
 	run.ExperimentID = cmp.Or(run.ExperimentID, segment(e.Subject, "experiments"))
-	run.Inputs = p.inputs(run.Properties, run.Tags)
+	run.Inputs, e.Trimmed = p.inputs(run.Properties, run.Tags)
 	run.Origin = origin(run)
 	e.Run = run
 	p.monitorRun(e, tags)
