@@ -69,8 +69,11 @@ func asAuthError(err error) *AuthError {
 }
 
 // None lets everybody in but browsers that act for another site, so that a
-// web page can't post events to a service on its visitor's own machine. It is
-// for loopback addresses: see RequiresAuth.
+// web page can't post events to a service on its visitor's own machine. A
+// browser must name this machine by a loopback name as well: a page whose own
+// host name was pointed here (DNS rebinding) is of the same origin to it.
+// Requests without a browser's headers pass under any name, as tunnels send
+// them. It is for loopback addresses: see RequiresAuth.
 func None() Authenticator { return openDoor{http.NewCrossOriginProtection()} }
 
 type openDoor struct{ csrf *http.CrossOriginProtection }
@@ -79,7 +82,33 @@ func (d openDoor) Authenticate(r *http.Request) error {
 	if d.csrf.Check(r) != nil {
 		return forbidden("cross_origin", "Web pages of other origins may not post events.")
 	}
+	if fromBrowser(r) && !isLoopback(hostOf(r.Host)) {
+		return forbidden("rebound_host", "Web pages may post events only under a loopback name, such as localhost.")
+	}
 	return nil
+}
+
+// fromBrowser reports whether a browser made the request: pages can't take
+// these headers off, and no other sender sets them.
+func fromBrowser(r *http.Request) bool {
+	return len(r.Header.Values("Origin")) > 0 || len(r.Header.Values("Sec-Fetch-Site")) > 0
+}
+
+// hostOf is a Host header without port and brackets.
+func hostOf(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+}
+
+// isLoopback reports whether host is "localhost" or a loopback address.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
 }
 
 // RequiresAuth tells whether a service that listens on addr ("host:port") can
@@ -88,14 +117,7 @@ func (d openDoor) Authenticate(r *http.Request) error {
 // is every interface; what can't be read counts as reachable.
 func RequiresAuth(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return true
-	}
-	if strings.EqualFold(host, "localhost") {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	return err != nil || !ip.IsLoopback()
+	return err != nil || !isLoopback(host)
 }
 
 // AnyOf lets a request in when one of the authenticators does, asked in

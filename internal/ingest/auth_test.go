@@ -67,7 +67,41 @@ func TestNoneKeepsForeignWebPagesOut(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			wantStatus(t, ingest.None().Authenticate(request("POST", "", tt.header...)), tt.status)
+			r := request("POST", "", tt.header...)
+			r.Host = "localhost:8080"
+			wantStatus(t, ingest.None().Authenticate(r), tt.status)
+		})
+	}
+}
+
+func TestNoneKeepsReboundNamesOut(t *testing.T) {
+	browser := []string{"Sec-Fetch-Site", "same-origin"}
+	tests := []struct {
+		host   string
+		header []string
+		status int
+	}{
+		{"evil.example:8080", browser, 403},
+		{"evil.example", browser, 403},
+		{"evil.example:8080", []string{"Origin", "http://evil.example:8080"}, 403},
+		{"localhost.evil.example:8080", browser, 403},
+		{"10.0.0.4:8080", browser, 403},
+		{"", browser, 403},
+		{"localhost", browser, 0},
+		{"LocalHost:8080", browser, 0},
+		{"127.0.0.1", browser, 0},
+		{"127.8.8.8:8080", browser, 0},
+		{"[::1]", browser, 0},
+		{"[::1]:8080", browser, 0},
+		{"localhost:8080", []string{"Origin", "http://localhost:8080"}, 0},
+		{"abc.tunnel.example", nil, 0},
+		{"10.0.0.4:8080", nil, 0},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.host, tt.header), func(t *testing.T) {
+			r := request("POST", "", tt.header...)
+			r.Host = tt.host
+			wantStatus(t, ingest.None().Authenticate(r), tt.status)
 		})
 	}
 }
