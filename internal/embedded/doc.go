@@ -63,6 +63,13 @@
 // their attempts. When a message outlives nearly all of its neighbours
 // (extended, retried, expired) the neighbours' bytes are given back.
 //
+// A message that kills its receiver (it cannot be known to, before) takes a
+// delivery from everything in the same batch each time. So batches are for
+// messages with fewer than three deliveries; from the fourth on a message is
+// handed out in a batch of its own. A receiver that settles each batch before
+// it asks for the next then dies of the culprit alone: that one reaches the
+// dead letters, and its former neighbours are delivered and settled.
+//
 // When a group fails (disk full, I/O error), memory may know what the file
 // does not. The transaction is rolled back, everybody in it gets the error,
 // and the next group begins by reading the file again; leases of that moment

@@ -25,6 +25,9 @@ func (f *fifo[T]) grow() {
 	f.ring, f.first = ring, 0
 }
 
+// head is the oldest; it must not be called on an empty fifo.
+func (f *fifo[T]) head() T { return f.ring[f.first] }
+
 // pop takes the oldest; it must not be called on an empty fifo.
 func (f *fifo[T]) pop() T {
 	var zero T

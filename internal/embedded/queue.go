@@ -158,7 +158,8 @@ func (q *queue) admit(s *segment) {
 	q.letGo(s)
 }
 
-// next takes the next ready message, from disk if need be.
+// next finds the next ready message, from disk if need be, and leaves it at
+// the head of the line.
 func (q *queue) next() (ref, bool, error) {
 	for q.ready.count == 0 {
 		if q.loaded >= q.last {
@@ -174,7 +175,7 @@ func (q *queue) next() (ref, bool, error) {
 		}
 		q.admit(s)
 	}
-	return q.ready.pop(), true, nil
+	return q.ready.head(), true, nil
 }
 
 // makeReady gives a message back to be received.

@@ -113,7 +113,21 @@ func (q *queue) serve() error {
 	return nil
 }
 
-// pick takes messages for one receiver and counts the deliveries.
+// suspectAfter is the number of deliveries from which on a message is handed
+// out alone.
+const suspectAfter = 3
+
+// suspect means that a message may be what kills its receivers: each time it
+// was handed out the end was a crash, an expired lease or a retry.
+func (q *queue) suspect(at ref) bool {
+	return at.attempts() >= suspectAfter && at.attempts() < q.maxDeliveries
+}
+
+// pick takes messages for one receiver and counts the deliveries. The count
+// is durable before a receiver can die of a message, and it goes up for all
+// that were handed out with it. A suspect therefore comes alone, lest it use
+// up the deliveries of its neighbours: what was picked before it is a batch,
+// and the suspect waits for the next Receive.
 func (q *queue) pick(j *receiveJob) error {
 	size := 0
 	j.until = q.now.Add(q.lease)
@@ -122,25 +136,36 @@ func (q *queue) pick(j *receiveJob) error {
 		if err != nil || !ok {
 			return err
 		}
-		if err := q.fetch(at.seg); err != nil {
+		alone := q.suspect(at)
+		if alone && len(j.picked) > 0 {
+			return nil
+		}
+		n, err := q.take(j, at)
+		if err != nil || alone {
 			return err
 		}
-		entry := at.seg.entry(at.index)
-		at.seg.ready--
-		if at.attempts() >= q.maxDeliveries {
-			err = q.bury(at, entry, "max_deliveries", fmt.Sprintf("delivered %d times without being settled", at.attempts()))
-		} else {
-			at.seg.state[at.index]++
-			q.touch(at.seg)
-			size += len(entry)
-			j.picked = append(j.picked, pick{q.leases.take(at, j.until), at.attempts(), entry})
-		}
-		q.letGo(at.seg)
-		if err != nil {
-			return err
-		}
+		size += n
 	}
 	return nil
+}
+
+// take gives the head of the line to a receiver and returns its size, or
+// buries it when it was delivered too often.
+func (q *queue) take(j *receiveJob, at ref) (size int, err error) {
+	q.ready.pop()
+	if err := q.fetch(at.seg); err != nil {
+		return 0, err
+	}
+	defer q.letGo(at.seg)
+	entry := at.seg.entry(at.index)
+	at.seg.ready--
+	if at.attempts() >= q.maxDeliveries {
+		return 0, q.bury(at, entry, "max_deliveries", fmt.Sprintf("delivered %d times without being settled", at.attempts()))
+	}
+	at.seg.state[at.index]++
+	q.touch(at.seg)
+	j.picked = append(j.picked, pick{q.leases.take(at, j.until), at.attempts(), entry})
+	return len(entry), nil
 }
 
 // answer ends the waits of those whom the group served. A message for
@@ -195,7 +220,8 @@ func (q *queue) arm(t *time.Timer, now time.Time, fault error) {
 }
 
 // Receive implements lineage.Queue. At most 4,096 messages or about 8 MiB
-// come at once, whatever max says.
+// come at once, whatever max says. A message that was delivered three times
+// or more already comes alone, in a batch of exactly one.
 func (q *Queue) Receive(ctx context.Context, max int) ([]lineage.Delivery, error) {
 	if max < 1 {
 		return nil, fmt.Errorf("receive: cannot receive %d messages, ask for at least 1", max)
