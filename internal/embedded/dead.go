@@ -57,7 +57,7 @@ func (q *Queue) ListDead(ctx context.Context, cursor string, limit int) (dead []
 	}
 	after := deadKey(cursor)
 	if cursor != "" && after == 0 {
-		return nil, "", fmt.Errorf("list dead letters: %q is not a cursor of this list", cursor)
+		return nil, "", fmt.Errorf("list dead letters: %w", lineage.ErrBadCursor)
 	}
 	size := 0
 	err = q.db.readers.read(ctx, func(c *conn) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,9 +12,6 @@ import (
 
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
-
-// errCursor means that a cursor is not one of this listing.
-var errCursor = errors.New("the cursor is not one of this listing")
 
 // pageBytes ends a page of records early; defaultLimit is the page's length
 // when the query has none.
@@ -248,12 +244,12 @@ func makeCursor(q lineage.Query, sort, id string) string {
 func openCursor(q lineage.Query) (sort, id string, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	if err != nil || len(b) < 3 || b[0] != cursorVersion || b[1] != cursorMark(q) {
-		return "", "", errCursor
+		return "", "", lineage.ErrBadCursor
 	}
 	r := entryReader{rest: b[2:]}
 	sort, id = string(r.bytes()), string(r.rest)
 	if r.broken || id == "" {
-		return "", "", errCursor
+		return "", "", lineage.ErrBadCursor
 	}
 	return sort, id, nil
 }
