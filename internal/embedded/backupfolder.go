@@ -15,5 +15,8 @@ func Backup(ctx context.Context, dir, path string, progress func(done, total int
 	if _, err := os.Stat(db.path); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
+	if err := refuseLogAlone(db.path); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
 	return db.Backup(ctx, path, progress)
 }

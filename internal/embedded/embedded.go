@@ -114,6 +114,9 @@ const (
 )
 
 func (db *DB) start() error {
+	if err := refuseLogAlone(db.path); err != nil {
+		return err
+	}
 	if err := touch(db.path); err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -42,4 +44,34 @@ func explain(path string, err error) error {
 func corrupt(path, detail string) error {
 	return fmt.Errorf("%s: %w: %s; stop the process, keep a copy of the file with its -wal, then restore a backup or try `sqlite3 %s .recover`",
 		path, ErrCorrupt, detail, path)
+}
+
+// refuseLogAlone answers ErrCorrupt when there is a log with content and no
+// file that it belongs to. SQLite would take that for an empty database and
+// delete the log. No kill leads there: the log gets its first byte when the
+// file's first page is durable.
+func refuseLogAlone(path string) error {
+	file, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the database file: %w", err)
+	}
+	if err == nil && file.Size() > 0 {
+		return nil
+	}
+	what := "is missing"
+	if err == nil {
+		what = "is empty"
+	}
+	log, err := os.Stat(path + "-wal")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at the database's log: %w", err)
+	case log.Size() == 0:
+		return nil
+	}
+	return fmt.Errorf("%s: %w: the file %s, but its log %s-wal holds %d bytes; the log alone is not enough. "+
+		"If the file was moved, put it back beside its log. If not, move the -wal and -shm files away, then restore a backup or start empty",
+		path, ErrCorrupt, what, path, log.Size())
 }

@@ -66,8 +66,9 @@ var migrations = []string{
 func prepare(c *conn, path string) error {
 	err := c.each(
 		fmt.Sprintf("PRAGMA page_size=%d", pageSize),
-		"PRAGMA journal_mode=wal",
 		"PRAGMA synchronous=full",
+		// In a new file this writes the first page, flushed before there is a log.
+		"PRAGMA journal_mode=wal",
 		fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", logPages),
 		fmt.Sprintf("PRAGMA journal_size_limit=%d", 2*logPages*pageSize),
 	)
