@@ -82,6 +82,7 @@ type eventDoc struct {
 	DeliveryCount string            `json:"deliveryCount"`
 	Fenced        bool              `json:"fenced"`
 	Loss          *event.Loss       `json:"loss"`
+	Notes         []string          `json:"notes"`
 	Breaches      []event.Breach    `json:"breaches"`
 	Decisions     []policy.Decision `json:"decisions"`
 	Actions       []policy.Action   `json:"actions"`
@@ -105,6 +106,9 @@ func eventPage(o *output, e eventDoc) error {
 	}
 	if e.Loss != nil {
 		facts = append(facts, fact{"lost", text(fmt.Sprintf("the event was %s: %d breaches could be read, there may have been more", e.Loss.Reason, e.Loss.Kept))})
+	}
+	for _, n := range e.Notes {
+		facts = append(facts, fact{"note", text(n)})
 	}
 	for _, d := range e.Decisions {
 		facts = append(facts, decisionFacts(d)...)

@@ -74,19 +74,20 @@ type column[T any] struct {
 	of   func(T) cell
 }
 
-// listOf prints a list as it arrives. Every item is decoded for tables and
-// tsv; json passes on what the server said.
+// listOf prints a list as it arrives, its header with the first item or at
+// the end of an empty list: a list that never came prints nothing. Every item
+// is decoded for tables and tsv; json passes on what the server said.
 func listOf[T any](o *output, items iter.Seq2[json.RawMessage, error], columns []column[T]) error {
 	if o.format == formatJSON {
 		return o.array(items)
 	}
 	w := newRowWriter(o, len(columns))
-	head := make([]cell, len(columns))
-	for i, c := range columns {
-		head[i] = cell{strings.ToUpper(c.name), c.name}
-	}
-	if !o.noHeaders {
-		w.row(head)
+	headed := o.noHeaders
+	head := func() {
+		if !headed {
+			w.row(header(columns))
+			headed = true
+		}
 	}
 	for raw, err := range items {
 		var item T
@@ -96,13 +97,23 @@ func listOf[T any](o *output, items iter.Seq2[json.RawMessage, error], columns [
 		if err != nil {
 			return w.fail(err)
 		}
+		head()
 		row := make([]cell, len(columns))
 		for i, c := range columns {
 			row[i] = c.of(item)
 		}
 		w.row(row)
 	}
+	head()
 	return w.flush()
+}
+
+func header[T any](columns []column[T]) []cell {
+	out := make([]cell, len(columns))
+	for i, c := range columns {
+		out[i] = cell{strings.ToUpper(c.name), c.name}
+	}
+	return out
 }
 
 // array prints items as one JSON array. After an error it stays without its

@@ -197,7 +197,7 @@ func (s *sender) send(ctx context.Context, body []byte, contentType, eventType s
 		method: http.MethodPost, path: s.path, body: body, contentType: contentType, header: header, repeatable: true,
 	})
 	if err != nil {
-		return err
+		return s.hinted(err)
 	}
 	var got struct {
 		Accepted, Quarantined int
@@ -216,6 +216,24 @@ func (s *sender) send(ctx context.Context, body []byte, contentType, eventType s
 		fmt.Fprintf(s.progress, "\r%d events in %d requests", s.accepted+s.quarantined, s.requests)
 	}
 	return nil
+}
+
+// hinted adds to a refusal for want of a credential which ones the subscriber
+// may ask for.
+func (s *sender) hinted(err error) error {
+	var p *problemError
+	if !errors.As(err, &p) || p.Status != http.StatusUnauthorized {
+		return err
+	}
+	switch {
+	case s.header.Get(secretHeader) != "":
+		p.hint = ": the secret of --secret-env or --secret-file was not accepted"
+	case s.client.token != "":
+		p.hint = ": the token was not accepted; if the subscriber asks for a shared secret, name it with --secret-env or --secret-file"
+	default:
+		p.hint = ": name the subscriber's shared secret with --secret-env or --secret-file, or set MODELWARDEN_TOKEN"
+	}
+	return err
 }
 
 // report says what became of the file, or of the part before an error.
