@@ -17,8 +17,9 @@ import (
 const backupPages = 1024
 
 // Backup writes a copy of the database as of now to path while everything
-// goes on. It refuses to overwrite, and path appears only when it is whole
-// and durable. progress, if not nil, is called with the pages done and in
+// goes on. It refuses to overwrite, and path appears only when the copy is
+// whole, verified (PRAGMA quick_check; ErrCorrupt otherwise) and durable.
+// Closing the DB ends it with lineage.ErrClosed. progress, if not nil, is called with the pages done and in
 // all. To restore, put the copy in an empty folder under the name FileName.
 //
 // The copy contains what was in the queue: a process started on it works on
@@ -43,6 +44,8 @@ func (db *DB) Backup(ctx context.Context, path string, progress func(done, total
 	if progress == nil {
 		progress = func(int, int) {}
 	}
+	ctx, cancel := db.untilClosed(ctx)
+	defer cancel()
 	err = db.copyTo(ctx, partial, progress)
 	if err == nil {
 		err = publish(partial, path)
@@ -81,21 +84,24 @@ func (db *DB) copyTo(ctx context.Context, path string, progress func(done, total
 		if _, err := c.number("SELECT count(*) FROM counters"); err != nil {
 			return err
 		}
-		return db.copyPages(ctx, dst, c, progress)
+		return copyPages(ctx, dst, c, progress)
 	})
+	if err == nil {
+		err = verify(ctx, dst, db.path)
+	}
 	if e := dst.Close(); err == nil {
 		err = e
 	}
 	return explain(path, err)
 }
 
-func (db *DB) copyPages(ctx context.Context, dst, src *conn, progress func(done, total int)) error {
+func copyPages(ctx context.Context, dst, src *conn, progress func(done, total int)) error {
 	b, err := sqlite.NewBackup(dst.Conn, "main", src.Conn, "main")
 	if err != nil {
 		return err
 	}
 	for more := true; more && err == nil; {
-		if err = db.interrupted(ctx); err == nil {
+		if err = context.Cause(ctx); err == nil {
 			more, err = b.Step(backupPages)
 			progress(b.PageCount()-b.Remaining(), b.PageCount())
 		}
@@ -106,18 +112,32 @@ func (db *DB) copyPages(ctx context.Context, dst, src *conn, progress func(done,
 	return err
 }
 
-// interrupted says whether to stop: the caller asks for it, or the DB closes.
-// A folder that another process has open (see Backup) has no writer here.
-func (db *DB) interrupted(ctx context.Context) error {
-	if db.writer == nil {
-		return ctx.Err()
+// verify reads the whole copy and checks its structure. Pages are copied as
+// they are, so what it finds is damage of the source.
+func verify(ctx context.Context, copied *conn, source string) error {
+	copied.SetInterrupt(ctx.Done())
+	err := check(copied, source, "PRAGMA quick_check(3)")
+	copied.SetInterrupt(nil) // closing must not be interrupted
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
 	}
-	select {
-	case <-db.writer.stop:
-		return lineage.ErrClosed
-	default:
-		return ctx.Err()
+	return err
+}
+
+// untilClosed is the context until the DB closes. A folder that another
+// process has open (see Backup) has no writer here.
+func (db *DB) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if db.writer != nil {
+		go func() {
+			select {
+			case <-db.writer.stop:
+				cancel(lineage.ErrClosed)
+			case <-ctx.Done():
+			}
+		}()
 	}
+	return ctx, func() { cancel(nil) }
 }
 
 // publish makes the copy durable and gives it its name.

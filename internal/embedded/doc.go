@@ -81,5 +81,6 @@
 // applied, each in a transaction. A file up to 64 MiB is checked whole
 // (PRAGMA quick_check). In a larger one only the tables that the queue starts
 // from are: to read gigabytes would hold up the start, and SQLite verifies
-// each page's structure whenever it reads one. `modelwarden backup` reads all.
+// each page's structure whenever it reads one. [DB.Backup] checks all of its
+// copy before it gives it its name.
 package embedded

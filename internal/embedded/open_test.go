@@ -267,6 +267,33 @@ func TestCancelledBackupLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestBackupRefusesDamage damages a page that the copying itself does not
+// look at.
+func TestBackupRefusesDamage(t *testing.T) {
+	h := &harness{options: embedded.Options{Dir: t.TempDir()}}
+	h.open(t)
+	for i := range 200 {
+		record(t, h.db, fmt.Sprint(i), strings.Repeat("x", 500))
+	}
+	h.Close(t)
+	f, err := os.OpenFile(filepath.Join(h.options.Dir, embedded.FileName), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte(strings.Repeat("\xa5", 2000)), 3*4096)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	err = embedded.Backup(t.Context(), h.options.Dir, filepath.Join(dir, "b.db"), nil)
+	if !errors.Is(err, embedded.ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
 func TestCloseEndsBackup(t *testing.T) {
 	h := openHarness(t, embedded.Options{})
 	for i := range 300 {
