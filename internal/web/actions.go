@@ -41,7 +41,7 @@ func (f *ActionFilter) keeps(a *policy.Action) bool {
 
 // ActionInput names an action.
 type ActionInput struct {
-	ID string `path:"id" doc:"The action's id, <key>@<asset>"`
+	ID string `path:"id" doc:"The action's id, <key>@<asset>. As printed, or percent-escaped as one segment"`
 }
 
 func (s *server) actionRoutes(a huma.API) {

@@ -104,7 +104,10 @@ func assetParam(where, text string) (lineage.ID, error) {
 }
 
 const apiDescription = "Lineage, decisions, actions and reviews of the models that Modelwarden watches. " +
-	"Asset ids are `kind/workspace/name[/version]` and stand in paths as they are printed. " +
+	"Asset ids are `kind/workspace/name[/version]`; ids of events and actions end in `@` and the id of an asset. " +
+	"In a path an id stands either exactly as it is printed, slashes and escapes included, " +
+	"or percent-escaped as a whole, as one segment: `/api/v1/assets/model/contoso-ml/churn/7` and " +
+	"`/api/v1/assets/model%2Fcontoso-ml%2Fchurn%2F7` are the same. " +
 	"Lists answer `items` and `nextCursor`; errors are RFC 9457 problems."
 
 // apiRoutes mounts every route of the API and its document.

@@ -17,7 +17,7 @@ import (
 
 // AssetInput names an asset.
 type AssetInput struct {
-	Asset string `path:"asset" doc:"The asset's id" example:"model/contoso-ml/churn/12"`
+	Asset string `path:"asset" doc:"The asset's id. As printed, or percent-escaped as one segment" example:"model/contoso-ml/churn/12"`
 }
 
 // Asset is what is known about one asset.

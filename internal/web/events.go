@@ -185,7 +185,7 @@ func envelope(canonical []byte) (event.Envelope, error) {
 
 // EventInput names an event.
 type EventInput struct {
-	Key string `path:"key" doc:"The event's log key; its bare key or the sender's id are looked for among recent events"`
+	Key string `path:"key" doc:"The event's log key; its bare key or the sender's id are looked for among recent events. As printed, or percent-escaped as one segment"`
 }
 
 // EventDetail is one event with all that came of it.
@@ -214,6 +214,7 @@ type EventDetail struct {
 	Typed     *event.Event      `json:"typed,omitempty" doc:"The same, as Modelwarden reads it"`
 	Breaches  []event.Breach    `json:"breaches" nullable:"false" doc:"The violated thresholds it reported"`
 	Loss      *event.Loss       `json:"loss,omitempty" doc:"What a truncated breach tag no longer says"`
+	Notes     []string          `json:"notes,omitempty" doc:"What was assumed about the event or left out of it, a sentence each"`
 	Decisions []policy.Decision `json:"decisions" nullable:"false" doc:"Every policy's verdict on it, why-not included"`
 	Actions   []policy.Action   `json:"actions" nullable:"false" doc:"The actions it caused, as they stand now"`
 }
@@ -272,7 +273,7 @@ func (s *server) eventDetail(ctx context.Context, r lineage.Record, partition st
 		Key: e.ID, Kind: e.Kind, Asset: e.Asset, Workspace: e.Workspace, Time: sortedTime(r.Sort),
 		Received: e.Received, Queued: e.Queued, Committed: e.Committed,
 		Via: e.Via, Subscription: e.Subscription, DeliveryCount: e.DeliveryCount, TraceParent: e.TraceParent,
-		Fenced: e.Fenced, Event: e.Event, Loss: e.Loss, Breaches: []event.Breach{}, Decisions: []policy.Decision{},
+		Fenced: e.Fenced, Event: e.Event, Loss: e.Loss, Notes: e.Notes, Breaches: []event.Breach{}, Decisions: []policy.Decision{},
 	}
 	var err error
 	if e.Chunks > 0 {

@@ -10,7 +10,7 @@ import (
 
 // LineageInput bounds a walk over the graph.
 type LineageInput struct {
-	Asset     string `path:"asset" doc:"Where the walk begins; a model without a version means the version that serves" example:"model/contoso-ml/churn/12"`
+	Asset     string `path:"asset" doc:"Where the walk begins; a model without a version means the version that serves. As printed, or percent-escaped as one segment" example:"model/contoso-ml/churn/12"`
 	Direction string `query:"direction" enum:"up,down,both" default:"both" doc:"up: towards causes; down: towards effects"`
 	Depth     int    `query:"depth" minimum:"1" maximum:"32" default:"8" doc:"How many edges away"`
 	AsOf      string `query:"asOf" maxLength:"64" doc:"The graph as it was then: an RFC 3339 time, a date, or an age such as 2d"`

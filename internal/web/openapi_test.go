@@ -41,7 +41,7 @@ type operation struct {
 
 type document struct {
 	OpenAPI  string
-	Info     struct{ Title, Version string }
+	Info     struct{ Title, Version, Description string }
 	Paths    map[string]map[string]operation
 	Security []map[string][]string
 }
@@ -52,6 +52,19 @@ func openAPI(w *world) document {
 	rec := w.ask("GET", "/openapi.json", "", "Authorization", "Bearer "+newToken)
 	w.decode(rec, 200, &d)
 	return d
+}
+
+func TestDocumentSaysHowIdsStandInPaths(t *testing.T) {
+	d := openAPI(newWorld(t))
+	if !strings.Contains(d.Info.Description, "percent-escaped as a whole") {
+		t.Errorf("description: %s", d.Info.Description)
+	}
+	for _, path := range []string{"/api/v1/assets/{asset}", "/api/v1/lineage/{asset}", "/api/v1/events/{key}", "/api/v1/actions/{id}"} {
+		p := d.Paths[path]["get"].Parameters
+		if len(p) == 0 || !strings.Contains(p[0].Description, "percent-escaped as one segment") {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
 }
 
 func TestDocumentListsExactlyTheContract(t *testing.T) {

@@ -37,8 +37,18 @@ func helpers(now func() time.Time) template.FuncMap {
 		},
 		"field":       func(name, label, value, hint string) field { return field{name, label, value, hint} },
 		"directionOf": directionOf,
+		"registered":  registered,
 		"webURL":      webURL,
 	}
+}
+
+// registered is the time that a fact of that name holds, nil for other facts.
+func registered(fact pair) *time.Time {
+	t, err := time.Parse(time.RFC3339Nano, fact.Value)
+	if fact.Name != "registered" || err != nil {
+		return nil
+	}
+	return &t
 }
 
 // choice is a select box, field a text box of a filter form.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/web"
 )
@@ -72,6 +73,38 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 	}
 	if len(seen) < 40 {
 		t.Errorf("only %d links were found", len(seen))
+	}
+}
+
+func TestRegistrationIsShownAsATime(t *testing.T) {
+	body := page(newWorld(t).story(), "/assets/"+version1)
+	if !regexp.MustCompile(`<dt>registered</dt><dd><time datetime="[^"]+" title="[^"]+">[0-9 :-]+Z <small>\d+ (min|h) ago</small></time></dd>`).MatchString(body) {
+		t.Error("registered is not written like other times")
+	}
+}
+
+func TestDecisionsWhoseConditionWasFalseAreMuted(t *testing.T) {
+	w := newWorld(t).story()
+	for query, want := range map[string]bool{"condition_false": true, "not_sustained": false, "acted": false} {
+		body := page(w, "/decisions?reason="+query)
+		if got := strings.Contains(body, `<tr class="idle">`); got != want {
+			t.Errorf("%s: muted is %v", query, got)
+		}
+	}
+}
+
+func TestNotesOfAnEventAreShown(t *testing.T) {
+	w := newWorld(t)
+	note := `4 entries of "modelIds" <were> left out`
+	key := w.happen("ModelDeployed", "endpoints/e", map[string]any{"serviceName": "e", "modelIds": "m:1"},
+		func(e *lineage.Entry, _ *event.Event) { e.Notes = []string{note} })
+	var d web.EventDetail
+	w.get("/api/v1/events/"+key, 200, &d)
+	if len(d.Notes) != 1 || d.Notes[0] != note {
+		t.Errorf("the API's notes: %q", d.Notes)
+	}
+	if body := page(w, "/events/"+key); !strings.Contains(body, html.EscapeString(note)) {
+		t.Error("the page does not show the note")
 	}
 }
 
