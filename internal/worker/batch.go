@@ -16,6 +16,8 @@ import (
 type batch struct {
 	jobs  []*job
 	items []*item
+	// quiet are the jobs that cause no effect, see takeActing.
+	quiet []*job
 	// page is the journal page on which this batch's new entries are listed.
 	page string
 	// policies is the set in force for the whole batch.
@@ -34,8 +36,48 @@ type job struct {
 	// quarantine is what could not be understood.
 	quarantine []quarantined
 
-	mu  sync.Mutex
-	err error
+	settled atomic.Bool
+	mu      sync.Mutex
+	err     error
+}
+
+// acts says whether there is something to perform for the delivery.
+func (j *job) acts() bool {
+	if j.wake != "" {
+		return true
+	}
+	for _, it := range j.items {
+		open := len(it.actions) > 0 || (!it.fresh && len(it.entry.Actions) > 0)
+		ended := it.ev.Run != nil && it.ev.Run.Origin != ""
+		if !it.finished && !it.fenced() && (open || ended) {
+			return true
+		}
+	}
+	return false
+}
+
+// takeActing divides the batch's jobs: those that act are returned, the
+// others are quiet.
+func (b *batch) takeActing() (acting []*job) {
+	for _, j := range b.jobs {
+		if j.acts() {
+			acting = append(acting, j)
+		} else {
+			b.quiet = append(b.quiet, j)
+		}
+	}
+	return acting
+}
+
+// unsettled are the leases that still matter.
+func (b *batch) unsettled() []lineage.Lease {
+	var out []lineage.Lease
+	for _, j := range b.jobs {
+		if !j.settled.Load() {
+			out = append(out, j.delivery.Lease)
+		}
+	}
+	return out
 }
 
 type quarantined struct {

@@ -20,42 +20,41 @@ const effectsAtOnce = 16
 // dispatch performs the intents of a batch: those just committed, the open
 // ones of events that were seen before, and those that a wake-up names. Each
 // goes claim → limits → act → record; see perform.
-func (w *Worker) dispatch(ctx context.Context, b *batch) {
+func (w *Worker) dispatch(ctx context.Context, b *batch, jobs []*job) {
 	var g errgroup.Group
 	g.SetLimit(effectsAtOnce)
-	for _, it := range b.items {
-		if it.job.failure() != nil || it.finished || it.fenced() {
-			continue
-		}
-		for _, a := range it.actions {
-			g.Go(func() error { return it.or(w.perform(ctx, b, a.action, a.version)) })
-		}
-		if !it.fresh {
-			for _, id := range it.entry.Actions {
-				g.Go(func() error { return it.or(w.resume(ctx, b, id)) })
-			}
-		}
-		if it.ev.Run != nil && it.ev.Run.Origin != "" {
-			g.Go(func() error { return it.or(w.runEnded(ctx, it.ev)) })
-		}
-	}
-	for _, j := range b.jobs {
+	for _, j := range jobs {
 		if j.wake != "" {
-			g.Go(func() error {
-				if err := w.resume(ctx, b, j.wake); err != nil {
-					j.fail(err)
-				}
-				return nil
-			})
+			g.Go(func() error { return j.or(w.resume(ctx, b, j.wake)) })
+		}
+		for _, it := range j.items {
+			if it.job.failure() == nil && !it.finished && !it.fenced() {
+				w.dispatchItem(ctx, b, it, g.Go)
+			}
 		}
 	}
 	_ = g.Wait()
 }
 
-// or fails the item on an error; it never ends its siblings.
-func (it *item) or(err error) error {
+// dispatchItem starts what one event asks for.
+func (w *Worker) dispatchItem(ctx context.Context, b *batch, it *item, start func(func() error)) {
+	for _, a := range it.actions {
+		start(func() error { return it.job.or(w.perform(ctx, b, a.action, a.version)) })
+	}
+	if !it.fresh {
+		for _, id := range it.entry.Actions {
+			start(func() error { return it.job.or(w.resume(ctx, b, id)) })
+		}
+	}
+	if it.ev.Run != nil && it.ev.Run.Origin != "" {
+		start(func() error { return it.job.or(w.runEnded(ctx, it.ev)) })
+	}
+}
+
+// or fails the job on an error; it never ends its siblings.
+func (j *job) or(err error) error {
 	if err != nil {
-		it.fail(err)
+		j.fail(err)
 	}
 	return nil
 }

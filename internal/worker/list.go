@@ -55,6 +55,9 @@ func (w *Worker) listAll(ctx context.Context, b *batch) error {
 	if err := w.listQuarantine(ctx, b); err != nil {
 		return err
 	}
+	if err := w.checkWorkspaces(ctx, b); err != nil {
+		return err
+	}
 	return w.listModels(ctx, b)
 }
 
@@ -159,15 +162,19 @@ type openedDirectories struct {
 	done map[string]bool
 }
 
+// once runs open, which is idempotent, unless it has succeeded before.
 func (o *openedDirectories) once(name string, open func() error) error {
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.done[name] {
+	done := o.done[name]
+	o.mu.Unlock()
+	if done {
 		return nil
 	}
 	if err := open(); err != nil {
 		return err
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.done == nil || len(o.done) > 10_000 {
 		o.done = map[string]bool{}
 	}

@@ -113,7 +113,7 @@ func (m *metrics) action(a policy.Action, outcome string) {
 
 func (m *metrics) quarantined(reason string) { m.quarantines.WithLabelValues(reason).Inc() }
 
-func (m *metrics) batch(b *batch, _, ended time.Time) {
+func (m *metrics) batch(b *batch, ended time.Time) {
 	for _, j := range b.jobs {
 		if j.failure() == nil && len(j.items) > 0 {
 			m.processing.Observe(math.Max(0, ended.Sub(j.received()).Seconds()))

@@ -18,7 +18,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/lineage"
@@ -76,7 +75,10 @@ type Worker struct {
 	// about one asset reads it once.
 	documents *documents
 	pages     pageNumbers
-	opened    openedDirectories
+	// acting counts the batches whose effects go on in the background.
+	acting     chan struct{}
+	background sync.WaitGroup
+	opened     openedDirectories
 }
 
 // New builds a Worker; Run starts it.
@@ -89,7 +91,7 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(2048)}, nil
+	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(2048), acting: make(chan struct{}, maxActing)}, nil
 }
 
 func (o *Options) setDefaults() {
@@ -130,7 +132,9 @@ func (w *Worker) Run(ctx context.Context, drain time.Duration) error {
 	for range w.o.Loops {
 		loops.Go(func() { w.loop(ctx, work) })
 	}
+	w.background.Go(func() { w.recover(ctx) })
 	loops.Wait()
+	w.background.Wait()
 	return nil
 }
 
@@ -167,61 +171,72 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Process takes one batch through all steps and settles every delivery.
+// Process takes one batch through all steps and settles every delivery. It
+// returns when lineage and lists are durable and the deliveries that cause
+// nothing are settled; effects may go on in the background, where a slow
+// target holds up nobody but those who wait for it.
 func (w *Worker) Process(ctx context.Context, deliveries []lineage.Delivery) {
-	started := w.o.Now()
-	stop := w.keepLeases(ctx, deliveries)
-	defer stop()
 	b := w.parse(deliveries)
+	stop := w.keepLeases(ctx, b, deliveries[0].LeasedUntil)
 	w.enrich(ctx, b)
 	w.commit(ctx, b)
-	var steps errgroup.Group
-	steps.Go(func() error { w.spread(ctx, b); return nil })
-	steps.Go(func() error { w.dispatch(ctx, b); return nil })
-	_ = steps.Wait()
+	acting := b.takeActing()
+	listed := make(chan struct{})
+	if len(acting) > 0 {
+		w.acting <- struct{}{}
+		w.background.Go(func() {
+			w.dispatch(ctx, b, acting)
+			<-listed
+			w.settle(ctx, acting)
+			stop()
+			<-w.acting
+		})
+	}
+	w.spread(ctx, b)
 	w.list(ctx, b)
-	w.settle(ctx, b)
-	w.metrics.batch(b, started, w.o.Now())
+	close(listed)
+	w.settle(ctx, b.quiet)
+	if len(acting) == 0 {
+		stop()
+	}
+	w.metrics.batch(b, w.o.Now())
 }
+
+// maxActing bounds the batches whose effects go on in the background.
+const maxActing = 8
 
 // keepLeases extends the leases of a batch that takes longer than a third of
 // them; stop ends it.
-func (w *Worker) keepLeases(ctx context.Context, deliveries []lineage.Delivery) (stop func()) {
-	every := time.Until(deliveries[0].LeasedUntil) / 3
-	if every < time.Second {
-		every = time.Second
-	}
+func (w *Worker) keepLeases(ctx context.Context, b *batch, until time.Time) (stop func()) {
+	every := max(time.Until(until)/3, time.Second)
 	ctx, cancel := context.WithCancel(ctx)
-	leases := make([]lineage.Lease, len(deliveries))
-	for i, d := range deliveries {
-		leases[i] = d.Lease
-	}
-	var extend func()
-	var timer *time.Timer
-	var mu sync.Mutex
-	extend = func() {
-		if err := w.o.Queue.Extend(ctx, leases); err != nil && ctx.Err() == nil {
-			w.o.Logger.Warn("can't extend leases; others may repeat this work", zap.Error(err))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := w.o.Queue.Extend(ctx, b.unsettled()); err != nil && ctx.Err() == nil {
+				w.o.Logger.Warn("can't extend leases; others may repeat this work", zap.Error(err))
+			}
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if ctx.Err() == nil {
-			timer = time.AfterFunc(every, extend)
-		}
-	}
-	timer = time.AfterFunc(every, extend)
-	return func() {
-		cancel()
-		mu.Lock()
-		defer mu.Unlock()
-		timer.Stop()
-	}
+	}()
+	return func() { cancel(); <-done }
 }
 
-// settle gives every delivery its verdict.
-func (w *Worker) settle(ctx context.Context, b *batch) {
-	settlements := make([]lineage.Settlement, len(b.jobs))
-	for i, j := range b.jobs {
+// settle gives deliveries their verdict.
+func (w *Worker) settle(ctx context.Context, jobs []*job) {
+	if len(jobs) == 0 {
+		return
+	}
+	settlements := make([]lineage.Settlement, len(jobs))
+	for i, j := range jobs {
+		j.settled.Store(true)
 		settlements[i] = lineage.Settlement{Lease: j.delivery.Lease}
 		if err := j.failure(); err != nil {
 			settlements[i].Verdict = lineage.Retry

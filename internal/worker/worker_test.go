@@ -387,3 +387,68 @@ func (r *rig) actionsOf(e event.Envelope) (keys []string) {
 	}
 	return keys
 }
+
+func TestTwoWorkspacesOfOneNameAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "policies: []", nil)
+		mine, other := runEvent("e1", "j1", "Running", 0, nil), runEvent("e2", "j2", "Running", 0, nil)
+		other.Source = strings.Replace(source, "/rg/", "/elsewhere/", 1)
+		for range 2 {
+			r.send(mine, other)
+			r.work(time.Minute)
+		}
+		got := r.actions(policy.Review)
+		if len(got) != 1 || got[0].State != policy.Succeeded || !strings.Contains(got[0].Reason, "elsewhere") {
+			t.Errorf("want one review that names both workspaces, got %+v", got)
+		}
+	})
+}
+
+func TestASlowTargetHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, retrainPolicy, nil)
+		r.effects.answer = func(policy.Action) (policy.Outcome, error) {
+			time.Sleep(25 * time.Second)
+			return policy.Outcome{}, nil
+		}
+		stop := r.start()
+		r.send(breach("e1", "m_monitor", "run1", 1), runEvent("e2", "j2", "Running", 0, nil))
+		time.Sleep(time.Second)
+		r.send(runEvent("e3", "j3", "Running", 0, nil))
+		time.Sleep(time.Second)
+		if n := len(r.logged()); n != 3 {
+			t.Errorf("%d events listed while a target is slow, want 3", n)
+		}
+		if d, err := r.db.Queue().Depth(t.Context()); err != nil || d.Leased != 1 || d.Ready != 0 {
+			t.Errorf("want only the acting event unsettled, got %+v %v", d, err)
+		}
+		stop()
+		if n := r.effects.of(policy.Retrain); n != 1 {
+			t.Errorf("%d retrains after the drain", n)
+		}
+	})
+}
+
+func TestActionsThatADeadProcessLeftOpenAreTakenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, retrainPolicy, nil)
+		r.effects.answer = func(policy.Action) (policy.Outcome, error) { return policy.Outcome{}, errors.New("down") }
+		r.send(breach("e1", "m_monitor", "run1", 1))
+		r.work(100 * time.Millisecond)
+		open := r.actions(policy.Retrain)[0]
+		// As if the process had died while it acted, and the message were buried.
+		_, version, err := policy.GetAction(t.Context(), r.db.Store(), open.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open.State, open.ClaimedBy, open.ClaimedUntil, open.NextAttempt = policy.Claimed, "dead", time.Now().Add(time.Hour), time.Time{}
+		if _, err := policy.PutAction(t.Context(), r.db.Store(), open, version); err != nil {
+			t.Fatal(err)
+		}
+		r.effects.answer = nil
+		r.work(time.Minute)
+		if got := r.actions(policy.Retrain)[0]; got.State != policy.Succeeded {
+			t.Errorf("the action is still %s", got.State)
+		}
+	})
+}
