@@ -252,6 +252,9 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	if a.cfg.hasRole(RoleWorker) {
 		g.Go(func() error { return a.worker.Run(ctx, drain) })
+		g.Go(func() error { a.watchBurials(ctx); return nil })
+	} else {
+		a.log.Warn("no worker runs here, and nobody else can work on an embedded store: events are kept until a process with that role uses the folder")
 	}
 	if a.o.Reload != nil {
 		g.Go(func() error { a.rules.watch(ctx, a.o.Files, a.o.Hangup); return nil })

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -170,24 +171,36 @@ func (c *commands) runCheck(cmd *cobra.Command, s *settings, connect bool) error
 		for _, p := range problems {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), p.Error())
 		}
-		return fmt.Errorf("%d problems", len(problems))
+		return fmt.Errorf("problems found: %d", len(problems))
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := newAccess(cfg, c.getenv); err != nil {
+	out := cmd.OutOrStdout()
+	secrets := &absentSecrets{getenv: c.getenv, config: cfg}
+	_, err = newAccess(cfg, secrets.get)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		_, _ = fmt.Fprintln(out, "warning:", err)
+	case err != nil:
 		return err
 	}
 	set, err := policy.Compile(&cfg.File, policy.CompileOptions{})
 	if err != nil {
 		return err
 	}
-	out := cmd.OutOrStdout()
 	for _, sentence := range effect.Unavailable(cfg.Targets) {
 		_, _ = fmt.Fprintln(out, "warning:", sentence)
 	}
-	if _, err := effect.New(cfg.Targets, effect.Deps{LookupEnv: lookup(c.getenv), SandboxURL: "http://127.0.0.1:1/"}); err != nil {
+	_, err = effect.New(cfg.Targets, effect.Deps{LookupEnv: lookup(secrets.get), SandboxURL: "http://127.0.0.1:1/"})
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		_, _ = fmt.Fprintln(out, "warning:", err)
+	case err != nil:
 		return err
+	}
+	for _, name := range secrets.missing {
+		_, _ = fmt.Fprintf(out, "warning: the environment variable %s is not set here; the service will need it\n", name)
 	}
 	if connect {
 		if err := tryDependencies(cmd.Context(), cfg, c.getenv, out); err != nil {
@@ -198,12 +211,43 @@ func (c *commands) runCheck(cmd *cobra.Command, s *settings, connect bool) error
 	return nil
 }
 
+// absentSecrets stands in for secrets that are not set where a file is only
+// checked, and remembers which.
+type absentSecrets struct {
+	getenv  func(string) string
+	config  *Config
+	missing []string
+}
+
+func (a *absentSecrets) get(name string) string {
+	v := a.getenv(name)
+	if v != "" || !a.named(name) {
+		return v
+	}
+	if !slices.Contains(a.missing, name) {
+		a.missing = append(a.missing, name)
+	}
+	return "whsec_bm90LXRoZS1yZWFsLXNlY3JldC1qdXN0LWNoZWNraW5n"
+}
+
+// named says whether the configuration asks for the variable.
+func (a *absentSecrets) named(name string) bool {
+	names := []string{a.config.Auth.SecretEnv, a.config.Auth.PreviousSecretEnv, a.config.API.TokenEnv, a.config.API.PreviousTokenEnv}
+	for _, t := range a.config.Targets {
+		if t.Webhook != nil {
+			names = append(names, t.Webhook.SecretEnv)
+		}
+	}
+	return name != "" && slices.Contains(names, name)
+}
+
 func (c *commands) init() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
-		Use: "init", Short: "Create what the service needs where it is missing", Args: cobra.NoArgs,
+		Use: "init", Short: "Create the store, and a first policy file, where they are missing", Args: cobra.NoArgs,
 		Long: `Create what the service needs where it is missing: the data folder with its
-store, and a first policy file when --config names one that does not exist.`,
+store, and, when --config names a file that does not exist, that file with a
+first policy to start from.`,
 		Example: "  modelwarden init --data /var/lib/modelwarden\n  modelwarden init --config modelwarden.yaml",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runInit(cmd, &s) },
 	}
@@ -226,6 +270,10 @@ func (c *commands) runInit(cmd *cobra.Command, s *settings) error {
 		return err
 	}
 	db, err := embedded.Open(cmd.Context(), embedded.Options{Dir: cfg.Data})
+	if errors.Is(err, embedded.ErrInUse) {
+		_, _ = fmt.Fprintln(out, "the store in", cfg.Data, "is in use by a running service: nothing to create there")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
