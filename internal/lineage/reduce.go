@@ -214,9 +214,22 @@ func deploymentPatches(ev *event.Event, s Stamp) []Patch {
 		name.text("servingAt", string(id))
 		out = append(out, version, name)
 	}
-	p.member("served", string(s.Key), served)
+	p.member("served", string(s.Key), served[:fittingIDs(served)])
 	out[0] = p
 	return out
+}
+
+// fittingIDs is how many of the ids fit one member of a history. What goes
+// beyond (hundreds of models behind one deployment) keeps its edge and loses
+// only the time at which it was replaced.
+func fittingIDs(ids []ID) int {
+	bytes := 2
+	for i, id := range ids {
+		if bytes += len(id) + 3; bytes > maxMember {
+			return i
+		}
+	}
+	return len(ids)
 }
 
 func jobPatches(ev *event.Event, s Stamp) []Patch {

@@ -452,3 +452,27 @@ func TestActionsThatADeadProcessLeftOpenAreTakenUp(t *testing.T) {
 		}
 	})
 }
+
+func TestADeploymentOfAThousandModels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "policies: []", nil)
+		ids := make([]string, 1000)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("model-with-a-rather-long-name-%d:1", i)
+		}
+		r.send(envelope("ModelDeployed", "e1", "endpoints/ep", 1, map[string]any{"serviceName": "ep", "modelIds": strings.Join(ids, ",")}))
+		r.work(time.Minute)
+		g, err := lineage.Walk(t.Context(), r.db.Store(), "deployment/ws/ep/default", lineage.WalkOptions{Direction: lineage.Up, Depth: 1})
+		if err != nil || len(g.Nodes) != lineage.MaxNodes || !g.Truncated {
+			t.Fatalf("%d nodes, truncated %v, %v", len(g.Nodes), g.Truncated, err)
+		}
+		last, err := lineage.Load(t.Context(), r.db.Store(), "model/ws/model-with-a-rather-long-name-999/1")
+		if err != nil || last == nil || last.Stage() != "deployed" {
+			t.Errorf("the last model is not known as deployed: %+v %v", last, err)
+		}
+		d, err := lineage.Load(t.Context(), r.db.Store(), "deployment/ws/ep/default")
+		if err != nil || len(d.ServedHistory()) != 1 {
+			t.Errorf("what the deployment served is not kept: %v", err)
+		}
+	})
+}
