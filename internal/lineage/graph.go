@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -75,6 +76,9 @@ type Graph struct {
 	Nodes     []Node `json:"nodes"`
 	Edges     []Arc  `json:"edges"`
 	Truncated bool   `json:"truncated,omitempty"`
+	// NextCursor goes on with the edges of the root that did not fit: give it
+	// as WalkOptions.Cursor. "" when all of the root's edges were followed.
+	NextCursor string `json:"nextCursor,omitempty"`
 }
 
 // WalkOptions bound a walk. Depth 0 is DefaultDepth. AsOf shows the graph as
@@ -84,6 +88,9 @@ type WalkOptions struct {
 	Depth     int
 	AsOf      time.Time
 	MaxNodes  int
+	// Cursor is a Graph's NextCursor: the walk leaves out the root's edges up
+	// to there. With it a fan-out of any width can be read page by page.
+	Cursor string
 }
 
 // Walk follows edges from root, breadth first, each asset once, so cycles end.
@@ -95,6 +102,9 @@ func Walk(ctx context.Context, store Store, root ID, o WalkOptions) (*Graph, err
 	o.Depth = min(o.Depth, MaxDepth)
 	if o.MaxNodes <= 0 || o.MaxNodes > MaxNodes {
 		o.MaxNodes = MaxNodes
+	}
+	if o.Cursor != "" && !strings.HasPrefix(o.Cursor, "edge/") {
+		return nil, ErrBadCursor
 	}
 	root, err := resolveModel(ctx, store, root)
 	if err != nil {
@@ -136,7 +146,7 @@ type walk struct {
 func (w *walk) level(ctx context.Context, frontier []step) ([]step, error) {
 	var next []step
 	for _, st := range frontier {
-		a, edges, err := w.load(ctx, st.id)
+		a, edges, err := w.load(ctx, st)
 		if err != nil {
 			return nil, err
 		}
@@ -145,26 +155,40 @@ func (w *walk) level(ctx context.Context, frontier []step) ([]step, error) {
 			continue
 		}
 		node := nodeOf(a, st.depth)
-		for _, e := range edges {
-			follow, ok := w.follows(st, e)
-			if !ok {
-				continue
-			}
-			known := false
-			if _, known = w.depth[e.Other]; !known {
-				if st.depth >= w.o.Depth || len(w.depth) >= w.o.MaxNodes {
-					node.More = true
-					w.graph.Truncated = w.graph.Truncated || len(w.depth) >= w.o.MaxNodes
-					continue
-				}
-				w.depth[e.Other] = st.depth + 1
-				next = append(next, step{id: e.Other, depth: st.depth + 1, dir: follow})
-			}
-			w.arc(a.ID, e)
-		}
+		steps, more := w.follow(st, a.ID, edges)
+		node.More = more
+		next = append(next, steps...)
 		w.graph.Nodes = append(w.graph.Nodes, node)
 	}
 	return next, nil
+}
+
+// follow draws an asset's edges and returns where they lead; more is true
+// when some had to be left out.
+func (w *walk) follow(st step, at ID, edges []Edge) (next []step, more bool) {
+	last := w.o.Cursor
+	for _, e := range edges {
+		way, ok := w.follows(st, e)
+		if !ok {
+			continue
+		}
+		if _, known := w.depth[e.Other]; !known {
+			full := len(w.depth) >= w.o.MaxNodes
+			if full || st.depth >= w.o.Depth {
+				more, w.graph.Truncated = true, w.graph.Truncated || full
+				if full && st.depth == 0 {
+					w.graph.NextCursor = last
+					return next, true
+				}
+				continue
+			}
+			w.depth[e.Other] = st.depth + 1
+			next = append(next, step{id: e.Other, depth: st.depth + 1, dir: way})
+		}
+		w.arc(at, e)
+		last = e.RecordID()
+	}
+	return next, more || (st.depth == 0 && w.graph.NextCursor != "")
 }
 
 // stranger is an asset that others name and of which no event spoke yet.
@@ -227,10 +251,11 @@ func (w *walk) arc(at ID, e Edge) {
 	w.arcs[key] = arc
 }
 
-// load reads an asset and its edges, overflowed ones included. A model
-// version also has the monitors that watch its model as such.
-func (w *walk) load(ctx context.Context, id ID) (*Asset, []Edge, error) {
-	a, err := Load(ctx, w.store, id)
+// load reads an asset and its edges, overflowed ones included, in the order of
+// their record ids. A model version also has the monitors that watch its model
+// as such.
+func (w *walk) load(ctx context.Context, st step) (*Asset, []Edge, error) {
+	a, err := Load(ctx, w.store, st.id)
 	if err != nil || a == nil {
 		return nil, nil, err
 	}
@@ -240,23 +265,47 @@ func (w *walk) load(ctx context.Context, id ID) (*Asset, []Edge, error) {
 	if w.seen == nil {
 		w.seen = map[ID]*Asset{}
 	}
-	w.seen[id] = a
-	edges := a.Edges
-	if a.Overflow {
-		more, err := overflowed(ctx, w.store, id, w.o.MaxNodes)
+	w.seen[st.id] = a
+	edges := slices.Clone(a.Edges)
+	switch {
+	case st.id.Kind() == Model && st.id.Version() != "":
+		more, err := w.watchers(ctx, a)
 		if err != nil {
 			return nil, nil, err
 		}
-		edges = append(edges[:len(edges):len(edges)], more...)
+		edges = append(edges, more...)
+	case st.id.Kind() == Monitor:
+		if edges, err = w.watched(ctx, edges); err != nil {
+			return nil, nil, err
+		}
 	}
-	switch {
-	case id.Kind() == Model && id.Version() != "":
-		more, err := w.watchers(ctx, a)
-		return a, append(edges[:len(edges):len(edges)], more...), err
-	case id.Kind() == Monitor:
-		edges, err = w.watched(ctx, edges)
+	return w.page(ctx, st, a, edges)
+}
+
+// page joins an asset's edges with those that overflowed, sorted. Of the root
+// it takes what comes after the cursor, and sets the next one where the store
+// has more than one walk can hold.
+func (w *walk) page(ctx context.Context, st step, a *Asset, edges []Edge) (*Asset, []Edge, error) {
+	after, until := "", ""
+	if st.depth == 0 {
+		after = w.o.Cursor
 	}
-	return a, edges, err
+	if a.Overflow {
+		more, end, err := overflowed(ctx, w.store, st.id, after, w.o.MaxNodes)
+		if err != nil {
+			return nil, nil, err
+		}
+		edges, until = append(edges, more...), end
+	}
+	edges = slices.DeleteFunc(edges, func(e Edge) bool {
+		id := e.RecordID()
+		return (after != "" && id <= after) || (until != "" && id > until)
+	})
+	slices.SortFunc(edges, func(x, y Edge) int { return strings.Compare(x.RecordID(), y.RecordID()) })
+	if st.depth == 0 {
+		w.graph.NextCursor = until
+	}
+	return a, edges, nil
 }
 
 // watched points a monitor's edges at the version that serves, where one does:
@@ -345,24 +394,30 @@ func nodeOf(a *Asset, depth int) Node {
 	return n
 }
 
-// overflowed reads the edges that did not fit the document.
-func overflowed(ctx context.Context, store Store, id ID, limit int) ([]Edge, error) {
-	var out []Edge
+// overflowed reads the edges that did not fit the document, from behind a
+// record id. end is the last one read when there are more than limit.
+func overflowed(ctx context.Context, store Store, id ID, after string, limit int) (edges []Edge, end string, err error) {
 	q := Query{Partition: string(id), Prefix: "edge/", Limit: 1000}
+	if after != "" {
+		q.From = after + "\x00"
+	}
 	for {
 		page, err := store.List(ctx, q)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		for _, r := range page.Records {
+			if len(edges) >= limit {
+				return edges, edges[len(edges)-1].RecordID(), nil
+			}
 			var e Edge
 			if err := json.Unmarshal(r.Body, &e); err != nil {
-				return nil, fmt.Errorf("stored edge %s of %s: %w", strings.TrimPrefix(r.ID, "edge/"), id, err)
+				return nil, "", fmt.Errorf("stored edge %s of %s: %w", strings.TrimPrefix(r.ID, "edge/"), id, err)
 			}
-			out = append(out, e)
+			edges = append(edges, e)
 		}
-		if q.Cursor = page.Next; q.Cursor == "" || len(out) > limit {
-			return out, nil
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return edges, "", nil
 		}
 	}
 }

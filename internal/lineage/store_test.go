@@ -166,6 +166,45 @@ func TestWalkEndsInCyclesAndSaysWhenItWasCut(t *testing.T) {
 	}
 }
 
+func TestAnyFanOutCanBeReadPageByPage(t *testing.T) {
+	store := openStore(t)
+	w := newWorld()
+	for i := range 300 {
+		happen(w, i, event.Event{Kind: event.JobCompleted, Run: &event.Run{ID: fmt.Sprint("job", i), Inputs: []event.DataRef{{Name: "data", Version: "1"}}}})
+	}
+	w.put(t, store)
+	for _, size := range []int{7, 64, 301} {
+		seen := map[ID]bool{}
+		for cursor, pages := "", 0; ; pages++ {
+			g, err := lineage.Walk(t.Context(), store, "data/ws/data/1", lineage.WalkOptions{Direction: lineage.Down, Depth: 1, MaxNodes: size, Cursor: cursor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range g.Edges {
+				if seen[e.To] {
+					t.Fatalf("by %d: %s comes twice", size, e.To)
+				}
+				seen[e.To] = true
+			}
+			if cursor = g.NextCursor; cursor == "" {
+				break
+			}
+			if pages > 400 {
+				t.Fatal("paging does not end")
+			}
+		}
+		if len(seen) != 300 {
+			t.Errorf("by %d: %d edges, want 300", size, len(seen))
+		}
+	}
+	if _, err := lineage.Walk(t.Context(), store, "data/ws/data/1", lineage.WalkOptions{Cursor: "x"}); !errors.Is(err, lineage.ErrBadCursor) {
+		t.Errorf("a bad cursor: %v", err)
+	}
+}
+
+// ID is short for lineage.ID.
+type ID = lineage.ID
+
 func TestJournalListsEachEntryOnce(t *testing.T) {
 	store, j := openStore(t), lineage.EventJournal
 	var want []string
