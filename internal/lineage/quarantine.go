@@ -27,6 +27,8 @@ type Quarantined struct {
 	Excerpt string `json:"excerpt"`
 	// Chunks counts the records that hold the body.
 	Chunks int `json:"chunks"`
+	// Page is the journal page that lists it.
+	Page string `json:"page,omitempty"`
 	// Replayed is when it was last sent again.
 	Replayed time.Time `json:"replayed,omitzero"`
 }
@@ -38,12 +40,13 @@ const excerptBytes = 2 << 10
 
 func quarantinePartition(day string) string { return "quarantine/" + day }
 
-// Quarantine keeps a message that could not be understood. It is idempotent:
-// the same body on the same day is kept once.
-func Quarantine(ctx context.Context, store Store, m Message, p event.Problem, received time.Time) (Quarantined, error) {
+// Quarantine keeps a message that could not be understood, to be listed on the
+// journal page. It is idempotent: the same body on the same day is kept once,
+// and the first one is returned.
+func Quarantine(ctx context.Context, store Store, m Message, p event.Problem, received time.Time, page string) (Quarantined, error) {
 	day := received.UTC().Format(time.DateOnly)
 	q := Quarantined{
-		Reason: p.Reason, Detail: p.Detail, Properties: m.Properties, Received: received.UTC(),
+		Reason: p.Reason, Detail: p.Detail, Properties: m.Properties, Received: received.UTC(), Page: page,
 		Size: len(m.Body), Excerpt: strings.ToValidUTF8(string(m.Body[:min(len(m.Body), excerptBytes)]), "\uFFFD"),
 	}
 	digest := event.Digest(string(m.Body), p.Reason)
@@ -60,9 +63,23 @@ func Quarantine(ctx context.Context, store Store, m Message, p event.Problem, re
 		ID: "item/" + digest, Sort: SortTime(received) + "/" + digest, Body: body,
 	}}})
 	if errors.Is(err, ErrExists) {
-		err = nil
+		return readQuarantined(ctx, store, day, digest)
 	}
 	return q, err
+}
+
+func readQuarantined(ctx context.Context, store Store, day, digest string) (q Quarantined, err error) {
+	got, err := store.Get(ctx, quarantinePartition(day), "item/"+digest)
+	if err != nil {
+		return q, err
+	}
+	if got[0].Version == "" {
+		return q, fmt.Errorf("quarantined message %s@%s: %w", digest, day, ErrNotFound)
+	}
+	if err := json.Unmarshal(got[0].Body, &q); err != nil {
+		return q, fmt.Errorf("stored quarantined message %s@%s: %w", digest, day, err)
+	}
+	return q, nil
 }
 
 // GetQuarantined reads one with its whole body, or ErrNotFound.
@@ -71,16 +88,9 @@ func GetQuarantined(ctx context.Context, store Store, id string) (Quarantined, [
 	if !ok {
 		return Quarantined{}, nil, fmt.Errorf("quarantined message %q: %w", id, ErrNotFound)
 	}
-	got, err := store.Get(ctx, quarantinePartition(day), "item/"+digest)
+	q, err := readQuarantined(ctx, store, day, digest)
 	if err != nil {
-		return Quarantined{}, nil, err
-	}
-	if got[0].Version == "" {
-		return Quarantined{}, nil, fmt.Errorf("quarantined message %q: %w", id, ErrNotFound)
-	}
-	var q Quarantined
-	if err := json.Unmarshal(got[0].Body, &q); err != nil {
-		return q, nil, fmt.Errorf("stored quarantined message %s: %w", id, err)
+		return q, nil, err
 	}
 	body, err := ReadBlob(ctx, store, quarantinePartition(day), digest, q.Chunks)
 	return q, body, err

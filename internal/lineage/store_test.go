@@ -320,12 +320,12 @@ func TestQuarantineKeepsLargeBodiesWhole(t *testing.T) {
 	body := []byte(strings.Repeat("x\xff", 3<<19))
 	m := lineage.Message{Body: body, Properties: map[string]string{"a": "b"}}
 	p := event.Problem{Reason: "not_json", Detail: "because"}
-	first, err := lineage.Quarantine(t.Context(), store, m, p, start)
+	first, err := lineage.Quarantine(t.Context(), store, m, p, start, "page1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := lineage.Quarantine(t.Context(), store, m, p, start.Add(time.Hour))
-	if err != nil || again.ID != first.ID {
+	again, err := lineage.Quarantine(t.Context(), store, m, p, start.Add(time.Hour), "page2")
+	if err != nil || again.ID != first.ID || again.Page != "page1" {
 		t.Errorf("the same message became %s and %s (%v)", first.ID, again.ID, err)
 	}
 	q, got, err := lineage.GetQuarantined(t.Context(), store, first.ID)

@@ -278,7 +278,7 @@ func (w *world) trouble() {
 	w.t.Helper()
 	q, err := lineage.Quarantine(context.Background(), w.store, lineage.Message{
 		Body: []byte(`{"hello": "` + hostile + `"}`), Properties: map[string]string{lineage.PropVia: "webhook", lineage.PropKind: lineage.KindRaw, lineage.PropProblem: "not_event"},
-	}, event.Problem{Reason: event.ReasonNotEvent, Detail: "event 1 of the body has neither the Event Grid nor the CloudEvents attributes"}, w.now)
+	}, event.Problem{Reason: event.ReasonNotEvent, Detail: "event 1 of the body has neither the Event Grid nor the CloudEvents attributes"}, w.now, "")
 	must(w.t, err)
 	w.journal(lineage.QuarantineJournal, q.ID, q)
 	w.box.dead = append(w.box.dead, lineage.DeadMessage{

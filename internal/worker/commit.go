@@ -48,7 +48,7 @@ func (w *Worker) commit(ctx context.Context, b *batch) {
 		})
 	}
 	for _, j := range b.jobs {
-		w.quarantine(ctx, j)
+		w.quarantine(ctx, b, j)
 	}
 	_ = g.Wait()
 }
@@ -281,11 +281,11 @@ func (w *Worker) logDecisions(it *item) {
 }
 
 // quarantine keeps what could not be understood.
-func (w *Worker) quarantine(ctx context.Context, j *job) {
+func (w *Worker) quarantine(ctx context.Context, b *batch, j *job) {
 	for i, q := range j.quarantine {
 		m := j.delivery.Message
 		m.Body = q.body
-		stored, err := lineage.Quarantine(ctx, w.o.Store, m, q.problem, j.received())
+		stored, err := lineage.Quarantine(ctx, w.o.Store, m, q.problem, j.received(), b.page)
 		if err != nil {
 			j.fail(fmt.Errorf("quarantine: %w", err))
 			return

@@ -124,20 +124,27 @@ func (w *Worker) appendJournal(ctx context.Context, j lineage.Journal, page stri
 }
 
 func (w *Worker) listQuarantine(ctx context.Context, b *batch) error {
-	var entries []lineage.JournalEntry
+	pages := map[string][]lineage.JournalEntry{}
+	seen := map[string]bool{}
 	for _, j := range b.jobs {
 		for _, q := range j.quarantine {
-			if q.stored.ID == "" {
+			if q.stored.ID == "" || seen[q.stored.ID] {
 				continue
 			}
+			seen[q.stored.ID] = true
 			body, err := json.Marshal(q.stored)
 			if err != nil {
 				return err
 			}
-			entries = append(entries, lineage.JournalEntry{Key: q.stored.ID, Body: body})
+			pages[q.stored.Page] = append(pages[q.stored.Page], lineage.JournalEntry{Key: q.stored.ID, Body: body})
 		}
 	}
-	return w.appendJournal(ctx, lineage.QuarantineJournal, b.page, entries)
+	for page, entries := range pages {
+		if err := w.appendJournal(ctx, lineage.QuarantineJournal, page, entries); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *Worker) listModels(ctx context.Context, b *batch) error {

@@ -254,8 +254,12 @@ func TestWhatNobodyUnderstandsIsKept(t *testing.T) {
 		r.send(long)
 		r.sendRaw(
 			lineage.Message{ID: "raw", Body: []byte("\xff\x00 not text"), Properties: map[string]string{lineage.PropKind: lineage.KindRaw, lineage.PropProblem: "not_json", lineage.PropProblemDetail: "no"}},
+			lineage.Message{ID: "raw again", Body: []byte("\xff\x00 not text"), Properties: map[string]string{lineage.PropKind: lineage.KindRaw, lineage.PropProblem: "not_json", lineage.PropProblemDetail: "no"}},
 			lineage.Message{ID: "direct", Body: []byte(`[{"id":"d","topic":"` + source + `","subject":"models/d:1","eventType":"Microsoft.MachineLearningServices.ModelRegistered","eventTime":"2026-11-02T09:00:00Z","data":{},"dataVersion":"1"}, 3]`)},
 		)
+		r.work(time.Minute)
+		// The same bytes once more, in another batch: they are listed once.
+		r.sendRaw(lineage.Message{ID: "raw later", Body: []byte("\xff\x00 not text"), Properties: map[string]string{lineage.PropKind: lineage.KindRaw, lineage.PropProblem: "not_json"}})
 		r.work(time.Minute)
 		reasons := map[string]int{}
 		_, err := lineage.QuarantineJournal.List(t.Context(), r.db.Store(), lineage.Span{}, "", 100, func(e lineage.JournalEntry) (bool, error) {
