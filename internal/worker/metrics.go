@@ -35,7 +35,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "modelwarden_commit_lag_seconds",
 			Help: "Time from an event's own time to its commit.", Buckets: []float64{.1, .5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 86400}}),
 		processing: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "modelwarden_processing_seconds",
-			Help: "Time from the acceptance of an event to the end of its work, effects included.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}),
+			Help: "Time from the acceptance of an event until lineage, decisions and lists of it are durable; effects may still be under way.", Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_decisions_total",
 			Help: "Decisions by policy, verdict and reason."}, []string{"policy", "verdict", "reason"}),
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_actions_total",
