@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,13 +27,19 @@ func (a *App) register() error {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "modelwarden_build_info", Help: "Constant 1, labelled with the version.",
 		ConstLabels: prometheus.Labels{"version": a.o.Version}})
 	build.Set(1)
-	return errors.Join(a.registry.Register(ack), a.registry.Register(build), a.registry.Register(&stateCollector{app: a}))
+	units := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_store_request_units_total",
+		Help: "Request units that the store charged; the embedded store charges none."}, []string{"operation"})
+	for _, operation := range []string{"commit", "get", "list"} {
+		units.WithLabelValues(operation)
+	}
+	return errors.Join(a.registry.Register(ack), a.registry.Register(build), a.registry.Register(units), a.registry.Register(&stateCollector{app: a}))
 }
 
 var (
 	descQueue   = prometheus.NewDesc("modelwarden_queue_messages", "Messages by queue and state; absent where the backend can't tell.", []string{"queue", "state"}, nil)
 	descDead    = prometheus.NewDesc("modelwarden_dead_letter_messages", "Messages taken out of circulation.", nil, nil)
 	descReviews = prometheus.NewDesc("modelwarden_reviews_open", "Unresolved reviews by severity.", []string{"severity"}, nil)
+	descCovered = prometheus.NewDesc("modelwarden_monitoring_coverage_ratio", "Share of the models in service that a monitor watches, by workspace.", []string{"workspace"}, nil)
 	descModels  = prometheus.NewDesc("modelwarden_models", "Model versions by workspace and stage.", []string{"workspace", "stage"}, nil)
 )
 
@@ -44,6 +51,7 @@ const (
 	maxCountsValid = time.Minute
 	maxCounted     = 50_000
 	maxModelSeries = 500
+	maxCovered     = 5_000
 )
 
 // stateCollector reads what is stored when Prometheus asks. Where that means
@@ -55,12 +63,13 @@ type stateCollector struct {
 	mu      sync.Mutex
 	valid   time.Time
 	models  map[[2]string]float64
+	covered map[string]float64
 	reviews map[review.Severity]int
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descQueue, descDead, descReviews, descModels} {
+	for _, d := range []*prometheus.Desc{descQueue, descDead, descReviews, descModels, descCovered} {
 		ch <- d
 	}
 }
@@ -81,6 +90,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for k, n := range c.models {
 		ch <- prometheus.MustNewConstMetric(descModels, prometheus.GaugeValue, n, k[0], k[1])
+	}
+	for ws, ratio := range c.covered {
+		ch <- prometheus.MustNewConstMetric(descCovered, prometheus.GaugeValue, ratio, ws)
 	}
 }
 
@@ -105,12 +117,16 @@ func (c *stateCollector) count(ctx context.Context) {
 		c.reviews = counts
 	}
 	models, cursor := map[[2]string]float64{}, ""
+	inService := map[lineage.ID]bool{}
 	for n := 0; n < maxCounted; {
 		items, next, err := lineage.ListModels(ctx, c.app.db.Store(), lineage.ModelFilter{}, cursor, 500)
 		if err != nil {
 			return
 		}
 		for _, it := range items {
+			if it.Stage == "deployed" && len(inService) < maxCovered {
+				inService[lineage.NewID(lineage.Model, it.Workspace, it.Name)] = true
+			}
 			k := [2]string{it.Workspace, it.Stage}
 			if _, known := models[k]; !known && len(models) >= maxModelSeries {
 				k = [2]string{"other", it.Stage}
@@ -122,4 +138,26 @@ func (c *stateCollector) count(ctx context.Context) {
 		}
 	}
 	c.models = models
+	if covered, err := c.coverage(ctx, inService); err == nil {
+		c.covered = covered
+	}
+}
+
+// coverage is the share of the models that a monitor watches, by workspace.
+func (c *stateCollector) coverage(ctx context.Context, models map[lineage.ID]bool) (map[string]float64, error) {
+	total, watched := map[string]float64{}, map[string]float64{}
+	for id := range models {
+		model, err := lineage.Load(ctx, c.app.db.Store(), id)
+		if err != nil {
+			return nil, err
+		}
+		total[id.Workspace()]++
+		if model != nil && slices.ContainsFunc(model.Edges, func(e lineage.Edge) bool { return e.Type == lineage.Watches && !e.Out }) {
+			watched[id.Workspace()]++
+		}
+	}
+	for ws, n := range total {
+		total[ws] = watched[ws] / n
+	}
+	return total, nil
 }

@@ -86,6 +86,9 @@ type Action struct {
 	ClaimedBy    string    `json:"claimedBy,omitempty"`
 	ClaimedUntil time.Time `json:"claimedUntil,omitzero"`
 	Outcome      *Outcome  `json:"outcome,omitempty"`
+	// Recovered is when the monitor first passed after a retrain succeeded; zero
+	// until then.
+	Recovered time.Time `json:"recovered,omitzero"`
 	// LastError is the latest attempt's error, without secrets.
 	LastError string `json:"lastError,omitempty"`
 	// SuppressedBy says which limit held the action: "budget", "in_flight".

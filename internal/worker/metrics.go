@@ -26,6 +26,7 @@ type metrics struct {
 	retries     prometheus.Counter
 	quarantines *prometheus.CounterVec
 	processed   *prometheus.CounterVec
+	recovery    prometheus.Histogram
 
 	breaches boundedLabels
 }
@@ -52,6 +53,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Messages that could not be understood, by reason."}, []string{"reason"}),
 		processed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_events_processed_total",
 			Help: "Events by kind that a worker read, repeats included."}, []string{"kind"}),
+		recovery: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "modelwarden_retrain_recovery_seconds",
+			Help: "Time from a breach that was answered by a retrain to the monitor's next pass.", Buckets: []float64{60, 600, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400, 30 * 86400}}),
 		breaches: boundedLabels{limit: 1000, seen: map[string]bool{}},
 	}
 	for _, k := range append(event.Kinds(), event.Unknown) {
@@ -61,7 +64,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.lag, m.processing, m.decisions, m.actions, m.inFlight, m.breach, m.conflicts, m.retries, m.quarantines, m.processed} {
+	for _, c := range []prometheus.Collector{m.lag, m.processing, m.decisions, m.actions, m.inFlight, m.breach, m.conflicts, m.retries, m.quarantines, m.processed, m.recovery} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

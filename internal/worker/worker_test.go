@@ -480,3 +480,33 @@ func TestADeploymentOfAThousandModels(t *testing.T) {
 		}
 	})
 }
+
+func TestAPassAfterARetrainIsMeasuredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, retrainPolicy, nil)
+		r.send(breach("e1", "m_monitor", "run1", 0))
+		r.work(time.Minute)
+		r.send(passed("e2", "m_monitor", "run2", 180))
+		r.work(time.Minute)
+		families, err := r.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() != "modelwarden_retrain_recovery_seconds" {
+				continue
+			}
+			if h := f.GetMetric()[0].GetHistogram(); h.GetSampleCount() != 1 || h.GetSampleSum() != 3*60*60 {
+				t.Errorf("measured %d times, %v s; want once, three hours", h.GetSampleCount(), h.GetSampleSum())
+			}
+		}
+		if got := r.actions(policy.Retrain); len(got) != 1 || !got[0].Recovered.Equal(storyTime(180)) {
+			t.Errorf("the retrain does not say when its breach was over: %+v", got)
+		}
+		r.send(passed("e3", "m_monitor", "run3", 300))
+		r.work(time.Minute)
+		if got := r.actions(policy.Retrain)[0]; !got.Recovered.Equal(storyTime(180)) {
+			t.Errorf("a later pass moved it to %v", got.Recovered)
+		}
+	})
+}

@@ -315,6 +315,8 @@ func checkMetrics(t *testing.T, s *server) {
 		`modelwarden_breach_value{metric="PopulationStabilityIndex",model="churn",signal="churn_monitor_data_drift",workspace="contoso-ml"}`: 0.35,
 		`modelwarden_models{stage="deployed",workspace="contoso-ml"}`:                                                                        1,
 		`modelwarden_reviews_open{severity="warning"}`:                                                                                       1,
+		`modelwarden_monitoring_coverage_ratio{workspace="contoso-ml"}`:                                                                      1,
+		`modelwarden_store_request_units_total{operation="commit"}`:                                                                          0,
 		`modelwarden_dead_letter_messages`:                                                                                                   0,
 	} {
 		if got, ok := m[series]; !ok || got != want {
