@@ -16,6 +16,9 @@ const (
 	PropProblemDetail = "mw-problem-detail"
 	// PropContentType is the media type of a KindRaw body.
 	PropContentType = "mw-content-type"
+	// PropShrunk says that the body did not fit the queue and what it was
+	// before: "<bytes> bytes, sha256 <hex>". See event.Shrink.
+	PropShrunk = "mw-shrunk"
 	// PropFenced is "true" on a replay that may rebuild lineage but must not
 	// act: no retrain, no page, no rollback.
 	PropFenced = "mw-fenced"

@@ -25,6 +25,9 @@ func (w *Worker) parse(deliveries []lineage.Delivery) *batch {
 			j.wake = string(d.Body)
 		case lineage.KindRaw:
 			p := event.Problem{Reason: d.Properties[lineage.PropProblem], Detail: d.Properties[lineage.PropProblemDetail]}
+			if was := d.Properties[lineage.PropShrunk]; was != "" {
+				p.Detail += "; too large for the queue, so this is its beginning; the whole had " + was
+			}
 			j.quarantine = append(j.quarantine, quarantined{body: d.Body, problem: p})
 		default:
 			w.parseEvents(b, j)
@@ -49,7 +52,7 @@ func (w *Worker) parseEvents(b *batch, j *job) {
 			j.reject(part.Raw, part.Problem)
 			continue
 		}
-		notes := j.plausibleTime(&part.Envelope)
+		notes := append(j.shrunk(), j.plausibleTime(&part.Envelope)...)
 		ev, err := w.o.Parser.Parse(part.Envelope)
 		if err != nil {
 			j.reject(part.Raw, err)
@@ -62,6 +65,15 @@ func (w *Worker) parseEvents(b *batch, j *job) {
 			j.reject(part.Raw, p)
 		}
 	}
+}
+
+// shrunk notes what a message lost because it did not fit the queue.
+func (j *job) shrunk() []string {
+	was := j.delivery.Properties[lineage.PropShrunk]
+	if was == "" {
+		return nil
+	}
+	return []string{"the event was too large for the queue: its longest values were cut, each marked with its length and digest; the whole had " + was}
 }
 
 // How far a sender's clock may run ahead of ours before that is noted, and
