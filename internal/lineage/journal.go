@@ -62,7 +62,7 @@ func (j Journal) partition(page string) string {
 // page itself and `<page>.1`, `<page>.2`, ...
 const (
 	maxPageEntries = 250
-	maxPageBytes   = 1 << 20
+	maxPageBytes   = 768 << 10
 )
 
 func subPage(page string, n int) string {
@@ -112,11 +112,16 @@ func (j Journal) complete(ctx context.Context, store Store, page string, entries
 			return err
 		}
 		if got[0].Version == "" {
-			change := Change{Op: Create, Record: Record{ID: id}}
-			if err := j.put(ctx, store, partition, change, journalPage{Entries: entries}); !errors.Is(err, ErrExists) {
+			take := fitting(entries)
+			err := j.put(ctx, store, partition, Change{Op: Create, Record: Record{ID: id}}, journalPage{Entries: entries[:take]})
+			switch {
+			case errors.Is(err, ErrExists):
+				n--
+			case err != nil || take == len(entries):
 				return err
+			default:
+				entries = entries[take:]
 			}
-			n--
 			continue
 		}
 		var old journalPage

@@ -23,8 +23,11 @@ const (
 	// enoughChanges ends a commit early: no event adds more than what is left
 	// of the Store's 100, see maxActionsPerEvent.
 	enoughChanges = 30
+	// enoughBytes ends a commit early, too: an event and the documents that
+	// it changes add less than what is left of the Store's bound.
+	enoughBytes = 384 << 10
 	// maxInlineEvent is the largest event that is kept within its log entry.
-	maxInlineEvent = 512 << 10
+	maxInlineEvent = 256 << 10
 	// partitionsAtOnce bounds the goroutines of one step of one batch.
 	partitionsAtOnce = 256
 )
@@ -59,6 +62,10 @@ func (w *Worker) commitPartition(ctx context.Context, b *batch, home string, ite
 	for len(items) > 0 {
 		chunk := items[:min(len(items), maxEventsPerCommit)]
 		n, err := w.commitChunk(ctx, b, home, chunk)
+		if errors.Is(err, lineage.ErrTooLarge) && len(chunk) > 1 {
+			n, err = w.commitChunk(ctx, b, home, chunk[:1])
+			chunk = chunk[:1]
+		}
 		if err != nil {
 			n = len(chunk)
 			for _, it := range chunk {
@@ -91,7 +98,7 @@ func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*
 	}
 	assetChanged, memoryChanged := false, false
 	for i, it := range items {
-		if len(st.changes) > enoughChanges {
+		if len(st.changes) > enoughChanges || st.bytes() > enoughBytes {
 			items = items[:i]
 			break
 		}

@@ -82,6 +82,14 @@ func (st *partitionState) finish(assetChanged, memoryChanged bool) error {
 	return nil
 }
 
+// bytes is how much the commit in the making holds.
+func (st *partitionState) bytes() (n int) {
+	for _, c := range st.changes {
+		n += len(c.Record.Body)
+	}
+	return n
+}
+
 func (st *partitionState) put(id, version string, body []byte) {
 	c := lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: id, Body: body}}
 	if version != "" {

@@ -294,3 +294,26 @@ func TestACutWireRaisesAReview(t *testing.T) {
 		}
 	})
 }
+
+// TestLargeEventsOfOneAssetAreCommittedInParts sends more of one asset than a
+// commit of the Store may hold.
+func TestLargeEventsOfOneAssetAreCommittedInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, retrainPolicy, nil)
+		const count = 12
+		for i := range count {
+			r.send(runEvent(fmt.Sprint("large", i), "run1", "Running", i, map[string]any{"log": strings.Repeat(fmt.Sprint(i), 200<<10)}))
+		}
+		r.work(time.Minute)
+		if n := len(r.logged()); n != count {
+			t.Errorf("%d events in the log, want %d", n, count)
+		}
+		job, err := lineage.Load(t.Context(), r.db.Store(), lineage.NewID(lineage.Job, "ws", "run1"))
+		if err != nil || job == nil {
+			t.Fatal(job, err)
+		}
+		if want := storyTime(count - 1); !job.Last.At.Equal(want) {
+			t.Errorf("the newest event is of %v, want %v", job.Last.At, want)
+		}
+	})
+}
