@@ -9,14 +9,16 @@ import (
 // ActionType is what an action does.
 type ActionType string
 
-// Action types. Resolve closes the open reviews of a cause that has passed;
-// the engine plans it itself, no policy names it.
+// Action types. Resolve closes the open reviews of a cause that has passed,
+// and Publish tells others of a change of the service's own; the engine plans
+// both itself, no policy names them.
 const (
 	Retrain  ActionType = "retrain"
 	Review   ActionType = "review"
 	Rollback ActionType = "rollback"
 	Notify   ActionType = "notify"
 	Resolve  ActionType = "resolve"
+	Publish  ActionType = "publish"
 )
 
 // State is where an action stands.

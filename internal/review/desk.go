@@ -38,6 +38,11 @@ type Desk struct {
 	// OnChange, if set before first use, is told of every change that this
 	// process committed, after the commit. It must not block.
 	OnChange func(context.Context, Change)
+	// Alongside, if set before first use, is asked before a change is
+	// committed what to write into the same partition in the same commit.
+	// committed is called once that commit went through. An error fails the
+	// call before anything is written.
+	Alongside func(ctx context.Context, partition string, c Change) (extra []lineage.Change, committed func(context.Context), err error)
 
 	store lineage.Store
 	now   func() time.Time
@@ -95,14 +100,13 @@ func (d *Desk) raise(ctx context.Context, f *file, s Signal) (Review, bool, erro
 	}
 	f.review.pass(f.head.Pass, now)
 	f.remember(s.Key, now)
-	if err := f.commit(ctx); err != nil {
-		return Review{}, false, err
-	}
 	from := before.State
 	if created {
 		from = ""
 	}
-	d.changed(ctx, from, f.review)
+	if err := d.commit(ctx, f, from); err != nil {
+		return Review{}, false, err
+	}
 	return f.review, created, nil
 }
 
@@ -132,11 +136,12 @@ func (d *Desk) pass(ctx context.Context, f *file, cause string, p Passing) (Revi
 	if !f.notePass(cause, p, now) && !resolved {
 		return f.review, false, nil
 	}
-	if err := f.commit(ctx); err != nil {
-		return Review{}, false, err
-	}
+	commit := func() error { return f.commit(ctx) }
 	if resolved {
-		d.changed(ctx, before.State, f.review)
+		commit = func() error { return d.commit(ctx, f, before.State) }
+	}
+	if err := commit(); err != nil {
+		return Review{}, false, err
 	}
 	return f.review, resolved, nil
 }
@@ -167,10 +172,9 @@ func (d *Desk) do(ctx context.Context, f *file, n int, c Command) (Review, error
 	if err != nil || !changed {
 		return f.review, err
 	}
-	if err := f.commit(ctx); err != nil {
+	if err := d.commit(ctx, f, from); err != nil {
 		return Review{}, err
 	}
-	d.changed(ctx, from, f.review)
 	return f.review, nil
 }
 
@@ -207,6 +211,24 @@ func (d *Desk) attempt(ctx context.Context, digest string, once func(*file) erro
 		}
 	}
 	return fmt.Errorf("review of one cause contended by others, gave up after %d tries: %w", maxTries, err)
+}
+
+// commit writes a change of the file's review, with what goes alongside.
+func (d *Desk) commit(ctx context.Context, f *file, from State) error {
+	committed := func(context.Context) {}
+	if d.Alongside != nil {
+		extra, then, err := d.Alongside(ctx, f.partition(), Change{Review: f.review, From: from})
+		if err != nil {
+			return fmt.Errorf("what goes along with review %s: %w", f.review.ID, err)
+		}
+		f.pending, committed = append(f.pending, extra...), then
+	}
+	if err := f.commit(ctx); err != nil {
+		return err
+	}
+	d.changed(ctx, from, f.review)
+	committed(ctx)
+	return nil
 }
 
 // changed tidies up after a commit and tells the hook.

@@ -96,7 +96,7 @@ func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*
 	if err != nil {
 		return 0, err
 	}
-	assetChanged, memoryChanged := false, false
+	assetChanged, memoryChanged, stage := false, false, st.stage()
 	for i, it := range items {
 		if len(st.changes) > enoughChanges || st.bytes() > enoughBytes {
 			items = items[:i]
@@ -118,6 +118,10 @@ func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*
 			return 0, err
 		}
 	}
+	published, err := w.stageChanged(ctx, st, stage)
+	if err != nil {
+		return 0, err
+	}
 	if err := st.finish(assetChanged, memoryChanged); err != nil {
 		return 0, err
 	}
@@ -128,6 +132,7 @@ func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*
 		}
 		st.stored(versions)
 		w.committed(b, st, items, versions)
+		published(ctx)
 	}
 	w.documents.put(st)
 	return len(items), nil

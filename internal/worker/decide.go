@@ -43,6 +43,9 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		withhold(it.decisions, planned[maxActionsPerEvent:])
 		planned = planned[:maxActionsPerEvent]
 	}
+	if !it.fenced() {
+		planned = append(planned, w.decisionsMade(st, it)...)
+	}
 	for _, a := range planned {
 		if a.Inputs, err = asStored(a.Inputs); err != nil {
 			return false, err

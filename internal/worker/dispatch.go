@@ -199,7 +199,7 @@ func (w *Worker) conclude(ctx context.Context, b *batch, a policy.Action, versio
 	}
 	a.State = policy.Failed
 	var notice *policy.Action
-	if a.Type != policy.Review && a.Type != policy.Resolve {
+	if a.Type != policy.Review && a.Type != policy.Resolve && a.Type != policy.Publish {
 		n := w.notice(a, "error", "target:"+a.Target, titleOf(a)+" failed", fmt.Sprintf("gave up after %d attempts: %s", a.Attempts, a.LastError))
 		notice = &n
 	}

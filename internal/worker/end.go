@@ -21,12 +21,17 @@ import (
 // is one. Then it gives reservations back and raises the review.
 func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version string, notice *policy.Action) error {
 	a.Updated, a.ClaimedBy, a.ClaimedUntil, a.NextAttempt = w.o.Now().UTC(), "", time.Time{}, time.Time{}
-	noticeVersion, err := w.commitEnd(ctx, a, version, notice)
+	publication, published, err := w.publishEnd(ctx, a)
+	if err != nil {
+		return err
+	}
+	noticeVersion, err := w.commitEnd(ctx, a, version, notice, publication)
 	if err != nil {
 		// On a conflict somebody else took the action over, or our own write
 		// went through and its answer was lost: the repeat will see which.
 		return fmt.Errorf("record the end of action %s: %w", a.ID, err)
 	}
+	published(ctx)
 	w.logAction(a, "action ended")
 	w.metrics.action(a, string(a.State))
 	if a.Type == policy.Retrain {
@@ -50,7 +55,17 @@ func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version str
 	return w.perform(ctx, b, *notice, noticeVersion)
 }
 
-func (w *Worker) commitEnd(ctx context.Context, a policy.Action, version string, notice *policy.Action) (noticeVersion string, err error) {
+// publishEnd plans the publication of an action's end; publications themselves
+// are not worth telling.
+func (w *Worker) publishEnd(ctx context.Context, a policy.Action) (extra []lineage.Change, committed func(context.Context), err error) {
+	if a.Type == policy.Publish {
+		return nil, func(context.Context) {}, nil
+	}
+	_, partition, _ := policy.SplitID(a.ID)
+	return w.o.Publications.Plan(ctx, partition, performed(a))
+}
+
+func (w *Worker) commitEnd(ctx context.Context, a policy.Action, version string, notice *policy.Action, publication []lineage.Change) (noticeVersion string, err error) {
 	_, partition, _ := policy.SplitID(a.ID)
 	defer w.documents.drop(partition)
 	for range maxConflicts {
@@ -71,7 +86,8 @@ func (w *Worker) commitEnd(ctx context.Context, a policy.Action, version string,
 		if err != nil {
 			return "", err
 		}
-		versions, err := w.o.Store.Commit(ctx, partition, append(changes, memory...))
+		changes = append(append(changes, memory...), publication...)
+		versions, err := w.o.Store.Commit(ctx, partition, changes)
 		var failed *lineage.ChangeError
 		if errors.As(err, &failed) && failed.ID == lineage.MemoryRecord {
 			continue

@@ -30,6 +30,8 @@ type rig struct {
 	effects  *effects
 	registry *prometheus.Registry
 	names    int
+	// publish, if set, makes the worker publish its changes.
+	publish func(policy.ChangeType) bool
 }
 
 func newRig(t *testing.T, policies string, faults *porttest.Faults) *rig {
@@ -75,7 +77,7 @@ func (r *rig) start() (stop func()) {
 			var permanent *policy.PermanentError
 			return now.Add(time.Duration(attempts) * time.Second), errors.As(err, &permanent) || attempts >= 50
 		},
-		Name: fmt.Sprint("w", r.names), Sole: true, Batch: 16,
+		Name: fmt.Sprint("w", r.names), Sole: true, Batch: 16, Publications: r.publications(),
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -84,6 +86,13 @@ func (r *rig) start() (stop func()) {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.Run(ctx, time.Minute) }()
 	return func() { cancel(); <-done }
+}
+
+func (r *rig) publications() *worker.Publications {
+	if r.publish == nil {
+		return nil
+	}
+	return &worker.Publications{Queue: r.queue, Wants: r.publish, Now: time.Now}
 }
 
 // work runs a worker for a stretch of virtual time.

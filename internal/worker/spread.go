@@ -69,13 +69,17 @@ func (w *Worker) tryJoin(ctx context.Context, b *batch, id lineage.ID, patches [
 	if err != nil {
 		return err
 	}
-	changed := false
+	changed, stage := false, st.stage()
 	for _, p := range patches {
 		c, overflow := st.asset.Apply(p)
 		changed = changed || c
 		if err := w.overflow(ctx, string(id), overflow); err != nil {
 			return err
 		}
+	}
+	published, err := w.stageChanged(ctx, st, stage)
+	if err != nil {
+		return err
 	}
 	if err := st.finish(changed, false); err != nil {
 		return err
@@ -86,6 +90,7 @@ func (w *Worker) tryJoin(ctx context.Context, b *batch, id lineage.ID, patches [
 			return err
 		}
 		st.stored(versions)
+		published(ctx)
 	}
 	b.note(st.asset)
 	w.documents.put(st)

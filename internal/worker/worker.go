@@ -37,6 +37,9 @@ type Options struct {
 	Effector func(target string, t policy.ActionType) (policy.Effector, bool)
 	// NextAttempt says when a failed action is tried again, or that it is not.
 	NextAttempt func(target string, attempts int, err error, now time.Time) (at time.Time, giveUp bool)
+	// Publications tell others of the service's own changes. Defaults to
+	// telling nobody.
+	Publications *Publications
 	// Enrich adds what an event does not carry. Defaults to nothing.
 	Enrich Enricher
 
