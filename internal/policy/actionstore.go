@@ -83,10 +83,12 @@ func RetryAction(ctx context.Context, store lineage.Store, id string, now time.T
 	return a, err
 }
 
-// WakeMessage asks a worker to look at an action, not before a time.
+// WakeMessage asks a worker to look at an action, not before a time. The time
+// is part of the message's id: a broker that drops repeats must not take the
+// wake-up for a later attempt for that of an earlier one.
 func WakeMessage(id string, notBefore time.Time) lineage.Message {
 	return lineage.Message{
-		ID: "wake-" + id, Body: []byte(id), NotBefore: notBefore,
+		ID: fmt.Sprintf("wake-%s-%d", id, notBefore.UnixMilli()), Body: []byte(id), NotBefore: notBefore,
 		Properties: map[string]string{lineage.PropKind: lineage.KindWake},
 	}
 }

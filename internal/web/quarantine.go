@@ -104,7 +104,9 @@ func (s *server) replayQuarantined(ctx context.Context, in *QuarantinedInput) (R
 	delete(properties, lineage.PropProblem)
 	delete(properties, lineage.PropProblemDetail)
 	properties[lineage.PropKind] = lineage.KindEvent
-	m := lineage.Message{ID: "quarantine-" + q.ID, Body: body, Properties: properties}
+	// Each replay is a message of its own: a broker that drops repeats must
+	// not take it for the one before.
+	m := lineage.Message{ID: fmt.Sprintf("quarantine-%s-%d", q.ID, s.Now().UnixMilli()), Body: body, Properties: properties}
 	if err := s.Queue.Send(ctx, []lineage.Message{m}); err != nil {
 		return Replayed{}, err
 	}

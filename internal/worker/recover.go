@@ -29,7 +29,11 @@ func (w *Worker) recover(ctx context.Context) {
 			return false, fmt.Errorf("action %s: %w", e.Key, err)
 		}
 		if a.State == policy.Pending || (a.State == policy.Claimed && a.ClaimedBy != w.o.Name) {
-			wakes = append(wakes, policy.WakeMessage(a.ID, a.NextAttempt))
+			at := a.NextAttempt
+			if at.Before(now) {
+				at = now
+			}
+			wakes = append(wakes, policy.WakeMessage(a.ID, at))
 		}
 		return true, nil
 	})
