@@ -18,7 +18,7 @@ type Record struct {
 	// have one can be listed by it, in byte order, ties by ID. At most 200
 	// bytes. Records with an empty Sort do not appear in such a listing.
 	Sort string
-	// Body is at most 1.5 MiB.
+	// Body is at most 1 MiB.
 	Body []byte
 	// Version is set by the Store on every write: opaque, never "" for a
 	// stored record, never the same twice for one record.
@@ -120,8 +120,9 @@ type Page struct {
 // The laws that every implementation keeps are executable: porttest.Store.
 type Store interface {
 	// Commit applies all changes to one partition at once, durably, or none
-	// of them. At most 100 changes and 1.9 MiB; no record twice. It returns
-	// the new version of each record in order ("" for a Delete), or a
+	// of them. At most 100 changes and 1.25 MiB of ids, sort keys and bodies
+	// (see MaxChanges and its neighbours); no record twice. It returns the
+	// new version of each record in order ("" for a Delete), or a
 	// *ChangeError for the first change that could not be made.
 	Commit(ctx context.Context, partition string, changes []Change) (versions []string, err error)
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +46,10 @@ func lawBodies(l *storeLaw) {
 	for i := range every {
 		every[i] = byte(i)
 	}
-	for i, body := range [][]byte{every, {}, {0}, []byte("\xff\xfe"), []byte(`"`), bytes.Repeat([]byte{0x80}, 100_000)} {
+	for i, body := range [][]byte{
+		every, {}, {0}, []byte("\xff\xfe"), []byte(`"`), bytes.Repeat([]byte{0x80}, 100_000),
+		[]byte("<&>\u2028\u2029\uFFFD"), []byte(`{"html": "<b>\u003c</b>"}`), bytes.Repeat([]byte("<"), 100_000), noise(5000, 1),
+	} {
 		id := fmt.Sprint(i)
 		l.commit(lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: id, Body: body}})
 		l.holds(id, body)
@@ -131,6 +135,28 @@ func lawDeleteAny(l *storeLaw) {
 	l.holds("a", nil)
 }
 
+// lawDeleteAbsent mixes deletes of what is not there with everything else.
+func lawDeleteAbsent(l *storeLaw) {
+	v := l.commit(create("there", "1"), create("swapped", "1"))
+	l.commit(remove("gone 1"), create("new", "1"), remove("there"), change(lineage.Replace, "swapped", "2", v[1]), remove("gone 2"), upsert("gone 3", "1"))
+	l.holds("there", nil)
+	l.holds("gone 1", nil)
+	l.holds("gone 2", nil)
+	l.holds("swapped", []byte("2"))
+	l.holds("new", []byte("1"))
+	l.refused(lineage.ErrExists, remove("gone 1"), remove("new"), create("swapped", "3"), remove("gone 2"))
+	l.holds("new", []byte("1"))
+	var many []lineage.Change
+	for i := range lineage.MaxChanges - 1 {
+		many = append(many, remove(fmt.Sprint(i)))
+	}
+	l.commit(append(many, upsert("new", "2"))...)
+	l.holds("new", []byte("2"))
+	l.commit(create("again", "1"), remove("other"))
+	l.commit(remove("other"), remove("again"))
+	l.holds("again", nil)
+}
+
 func lawVersions(l *storeLaw) {
 	seen := map[string]bool{}
 	for range 20 {
@@ -185,7 +211,7 @@ func lawChangeError(l *storeLaw) {
 		{create("there", "2"), lineage.ErrExists},
 		{change(lineage.Replace, "there", "2", "no"), lineage.ErrConflict},
 		{change(lineage.Delete, "there", "", "no"), lineage.ErrConflict},
-		{lineage.Change{Op: lineage.Upsert, Record: lineage.Record{ID: "there", Body: make([]byte, 1536<<10+1)}}, lineage.ErrTooLarge},
+		{lineage.Change{Op: lineage.Upsert, Record: lineage.Record{ID: "there", Body: make([]byte, lineage.MaxBody+1)}}, lineage.ErrTooLarge},
 	} {
 		_, err := l.Store().Commit(l.ctx, "p", []lineage.Change{create("a", "1"), bad.change, create("b", "1")})
 		var ce *lineage.ChangeError
@@ -292,19 +318,62 @@ func lawStoreReopen(l *storeLaw) {
 
 func lawCommitLimits(l *storeLaw) {
 	var changes []lineage.Change
-	for i := range 100 {
-		changes = append(changes, create(fmt.Sprintf("%0900d", i), strings.Repeat("x", 15<<10)))
+	for i := range lineage.MaxChanges {
+		changes = append(changes, create(fmt.Sprintf("%0900d", i), strings.Repeat("x", lineage.MaxCommitBytes/100-900)))
 	}
 	l.commit(changes...)
-	partition := strings.Repeat("p", 1000)
+	partition := strings.Repeat("p", lineage.MaxPartition)
 	_, err := l.Store().Commit(l.ctx, partition, []lineage.Change{
-		{Op: lineage.Create, Record: lineage.Record{ID: "a", Sort: strings.Repeat("s", 200), Body: make([]byte, 1536<<10)}},
+		{Op: lineage.Create, Record: lineage.Record{ID: "a", Sort: strings.Repeat("s", lineage.MaxSort), Body: make([]byte, lineage.MaxBody)}},
 	})
 	l.must(err)
 	rs, err := l.Store().Get(l.ctx, partition, "a")
 	l.must(err)
-	if len(rs[0].Body) != 1536<<10 {
+	if len(rs[0].Body) != lineage.MaxBody {
 		l.Errorf("a body of %d bytes came back", len(rs[0].Body))
+	}
+}
+
+// noise is bytes that no compression makes smaller.
+func noise(size int, seed byte) []byte {
+	body := make([]byte, size)
+	// ChaCha8 never fails.
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(body)
+	return body
+}
+
+// awkward are runes that some encoding makes long.
+var awkward = []string{"\x00", "\x1f", "\"", "/", "&", "<", "\x7f", "\u2028", "\uffff", "\U0001f986"}
+
+// lawCommitWorst fills a commit to its limits with what is hardest to store:
+// bodies that do not compress, names of runes that have to be escaped.
+func lawCommitWorst(l *storeLaw) {
+	l.commit(lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: "large", Body: noise(lineage.MaxBody, 0)}})
+	l.holds("large", noise(lineage.MaxBody, 0))
+	for seed, r := range awkward {
+		fill := func(size int) string { return strings.Repeat(r, size/len(r)) }
+		changes := make([]lineage.Change, lineage.MaxChanges)
+		for i := range changes {
+			rec := lineage.Record{ID: fmt.Sprintf("%02d", i) + fill(lineage.MaxRecordID-2), Sort: fill(lineage.MaxSort)}
+			rec.Body = noise(lineage.MaxCommitBytes/lineage.MaxChanges-len(rec.ID)-len(rec.Sort), byte(seed))
+			changes[i] = lineage.Change{Op: lineage.Create, Record: rec}
+		}
+		partition := fill(lineage.MaxPartition)
+		versions, err := l.Store().Commit(l.ctx, partition, changes)
+		l.must(err)
+		for i := range changes {
+			changes[i].Op, changes[i].Record.Version = lineage.Replace, versions[i]
+		}
+		_, err = l.Store().Commit(l.ctx, partition, changes)
+		l.must(err)
+		for _, i := range []int{0, lineage.MaxChanges - 1} {
+			want := changes[i].Record
+			got, err := l.Store().Get(l.ctx, partition, want.ID)
+			l.must(err)
+			if got[0].ID != want.ID || got[0].Sort != want.Sort || got[0].Partition != partition || !bytes.Equal(got[0].Body, want.Body) {
+				l.Errorf("a record named by %q came back as %.20q, %.20q, %d bytes", r, got[0].ID, got[0].Sort, len(got[0].Body))
+			}
+		}
 	}
 }
 
