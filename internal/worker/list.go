@@ -18,12 +18,6 @@ func (w *Worker) list(ctx context.Context, b *batch) {
 		for _, j := range b.jobs {
 			j.fail(err)
 		}
-		return
-	}
-	for _, it := range b.items {
-		if it.job.failure() == nil {
-			w.done.add(it.logKey())
-		}
 	}
 }
 

@@ -232,6 +232,17 @@ func (w *Worker) keepLeases(ctx context.Context, b *batch, until time.Time) (sto
 	return func() { cancel(); <-done }
 }
 
+// sawThrough remembers the events of a job that is done with all that follows
+// from it. A repeat beside its original in one batch did none of that work and
+// proves nothing: it has no entry.
+func (w *Worker) sawThrough(j *job) {
+	for _, it := range j.items {
+		if it.entry.ID != "" {
+			w.done.add(it.logKey())
+		}
+	}
+}
+
 // settle gives deliveries their verdict.
 func (w *Worker) settle(ctx context.Context, jobs []*job) {
 	if len(jobs) == 0 {
@@ -241,7 +252,9 @@ func (w *Worker) settle(ctx context.Context, jobs []*job) {
 	for i, j := range jobs {
 		j.settled.Store(true)
 		settlements[i] = lineage.Settlement{Lease: j.delivery.Lease}
-		if err := j.failure(); err != nil {
+		if err := j.failure(); err == nil {
+			w.sawThrough(j)
+		} else {
 			settlements[i].Verdict = lineage.Retry
 			settlements[i].After = w.backoff(j.delivery.Attempt)
 			w.metrics.retries.Inc()
