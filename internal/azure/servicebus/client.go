@@ -1,0 +1,218 @@
+package servicebus
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus/admin"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
+)
+
+// Limits of single calls of the SDK. What has no limit here ends with its
+// caller's context.
+const (
+	callLimit  = 30 * time.Second // sending, peeking, checking
+	closeLimit = 5 * time.Second
+)
+
+// Client is one queue and its dead letters. It is safe for concurrent use.
+type Client struct {
+	o       Options
+	host    string
+	secrets *strings.Replacer
+	sdk     *azservicebus.Client
+	admin   *admin.Client // nil where there is nobody to ask
+
+	life context.Context // ends with Close
+	end  context.CancelCauseFunc
+	mu   sync.Mutex // guards closed, and work against its Wait
+	// closed refuses new calls.
+	closed bool
+	// work counts calls and what they left behind.
+	work sync.WaitGroup
+
+	sender    slot[*azservicebus.Sender]
+	manager   slot[*azservicebus.Receiver] // renews and settles by lock token
+	graveyard slot[*azservicebus.Receiver] // peeks at the dead letters
+	digging   chan struct{}                // held by who locks a dead letter
+	pool      *pool
+	ahead     *ahead
+	leases    leases
+	depth     depth
+	health    health
+}
+
+// Open makes a client. It connects to nothing: that is left to the first
+// call, and to Check.
+func Open(o Options) (*Client, error) {
+	o, at, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{o: o, host: at.host, secrets: at.redactor(), digging: make(chan struct{}, 1)}
+	if c.sdk, err = o.connect(); err == nil {
+		c.admin, err = o.administer(at.emulator)
+	}
+	if err != nil {
+		return nil, errors.New("service bus: " + c.secrets.Replace(err.Error()))
+	}
+	c.life, c.end = context.WithCancelCause(context.Background())
+	c.openSlots()
+	c.pool = newPool(c)
+	c.ahead = newAhead(c)
+	return c, nil
+}
+
+// connect makes the SDK's client. Its retries are few and short: Queue leaves
+// retrying to its callers, and what remains is to get over a broken link.
+func (o Options) connect() (*azservicebus.Client, error) {
+	options := &azservicebus.ClientOptions{
+		ApplicationID: "modelwarden",
+		RetryOptions:  azservicebus.RetryOptions{MaxRetries: 3, RetryDelay: 250 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
+	}
+	if o.Dial != nil {
+		options.NewWebSocketConn = func(ctx context.Context, _ azservicebus.NewWebSocketConnArgs) (net.Conn, error) { return o.Dial(ctx) }
+	}
+	if o.ConnectionString != "" {
+		return azservicebus.NewClientFromConnectionString(o.ConnectionString, options)
+	}
+	return azservicebus.NewClient(o.Namespace, o.Credential, options)
+}
+
+func (c *Client) openSlots() {
+	c.sender = slot[*azservicebus.Sender]{c: c, open: func() (*azservicebus.Sender, error) { return c.sdk.NewSender(c.o.Queue, nil) }}
+	c.manager = slot[*azservicebus.Receiver]{c: c, open: func() (*azservicebus.Receiver, error) { return c.sdk.NewReceiverForQueue(c.o.Queue, nil) }}
+	c.graveyard = slot[*azservicebus.Receiver]{c: c, open: c.deadReceiver}
+}
+
+func (c *Client) deadReceiver() (*azservicebus.Receiver, error) {
+	return c.sdk.NewReceiverForQueue(c.o.Queue, &azservicebus.ReceiverOptions{SubQueue: azservicebus.SubQueueDeadLetter})
+}
+
+// Queue is the queue.
+func (c *Client) Queue() lineage.Queue { return queue{c} }
+
+// DeadLetters are the queue's dead letters.
+func (c *Client) DeadLetters() lineage.DeadLetters { return deadLetters{c} }
+
+// queue and deadLetters are the two faces of a client.
+type (
+	queue       struct{ c *Client }
+	deadLetters struct{ c *Client }
+)
+
+// enter begins a call. The context that it returns ends with the caller's and
+// with the client; leave must be called.
+func (c *Client) enter(ctx context.Context) (inner context.Context, leave func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, nil, lineage.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	c.work.Add(1)
+	inner, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.life, func() { cancel(lineage.ErrClosed) })
+	return inner, func() { stop(); cancel(nil); c.work.Done() }, nil
+}
+
+// Close ends all calls with lineage.ErrClosed, gives back what was fetched
+// ahead and closes the connection. Deliveries that were handed out keep their
+// locks until these end. A second Close does nothing.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	again := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
+	c.end(lineage.ErrClosed)
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	within(ctx, c.work.Wait)
+	c.ahead.empty(ctx)
+	hangUp := func() { _ = c.sdk.Close(ctx) } // it only reports links that were broken before
+	if within(ctx, hangUp) {
+		return nil
+	}
+	// Something hangs. To close again, without patience, skips the links and
+	// cuts the connection, which frees whatever waits on it.
+	go hangUp()
+	return errors.New("service bus: the broker did not confirm the end of the connection")
+}
+
+// within tells whether wait returns before ctx ends.
+func within(ctx context.Context, wait func()) bool {
+	done := make(chan struct{})
+	go func() {
+		wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// slot holds an object of the SDK that is opened when first needed and
+// replaced when it is of no use any more.
+type slot[T interface {
+	comparable
+	Close(context.Context) error
+}] struct {
+	c    *Client
+	open func() (T, error)
+
+	mu      sync.Mutex
+	current T
+}
+
+// get opens the object if need be; that does no I/O.
+func (s *slot[T]) get() (T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var none, fresh T
+	if s.current != none {
+		return s.current, nil
+	}
+	fresh, err := s.open()
+	if err != nil {
+		return none, err
+	}
+	s.current = fresh
+	return fresh, nil
+}
+
+// replace lets go of an object that failed, unless somebody did before.
+func (s *slot[T]) replace(failed T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != failed {
+		return
+	}
+	var none T
+	s.current = none
+	s.c.dismiss(failed.Close)
+}
+
+// dismiss closes an object of the SDK in the background.
+func (c *Client) dismiss(closeIt func(context.Context) error) {
+	c.work.Add(1)
+	go func() {
+		defer c.work.Done()
+		ctx, cancel := context.WithTimeout(c.life, closeLimit)
+		defer cancel()
+		_ = closeIt(ctx) // nothing depends on a goodbye over a broken link
+	}()
+}

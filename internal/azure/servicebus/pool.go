@@ -1,0 +1,100 @@
+package servicebus
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+)
+
+// linger is how long a receive waits for more once it has a message: long
+// enough for what the broker sends in one go.
+const linger = 5 * time.Millisecond
+
+// firstWindow is how many messages a fresh link asks for at most.
+const firstWindow = 16
+
+// link is a receiving link. One caller at a time may use it: the SDK does not
+// allow more.
+type link struct {
+	receiver *azservicebus.Receiver
+	// window bounds what the next receive asks for. The SDK can't take back
+	// credit: what a receive asked for and did not get comes while nobody
+	// receives, and the SDK sends it back. So a link asks for as much as it
+	// got last time, and for twice that once it got all.
+	window int
+}
+
+// batch is what one receive brought, and over which receiver: its messages
+// are settled there.
+type batch struct {
+	messages []*azservicebus.ReceivedMessage
+	from     *azservicebus.Receiver
+}
+
+// pool hands out the links. The one used last comes first, because it may
+// have credit left.
+type pool struct {
+	c    *Client
+	free chan struct{} // one token for each link that may be in use
+
+	mu   sync.Mutex
+	idle []*link
+}
+
+func newPool(c *Client) *pool {
+	return &pool{c: c, free: make(chan struct{}, c.o.Receivers)}
+}
+
+// take waits for a link. Opening one does no I/O.
+func (p *pool) take(ctx context.Context) (*link, error) {
+	select {
+	case p.free <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.idle); n > 0 {
+		l := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return l, nil
+	}
+	r, err := p.c.sdk.NewReceiverForQueue(p.c.o.Queue, nil)
+	if err != nil {
+		<-p.free
+		return nil, err
+	}
+	return &link{receiver: r, window: firstWindow}, nil
+}
+
+// put takes a link back; a broken one is closed. What was received over it is
+// then settled by lock token.
+func (p *pool) put(l *link, broken bool) {
+	if broken {
+		p.c.dismiss(l.receiver.Close)
+	} else {
+		p.mu.Lock()
+		p.idle = append(p.idle, l)
+		p.mu.Unlock()
+	}
+	<-p.free
+}
+
+// receive waits for messages on a link and takes the link back. No messages
+// and no error mean that the link broke: the SDK then says nothing.
+func (p *pool) receive(ctx context.Context, l *link, max int) (got batch, err error) {
+	broken := true // also if the SDK panics
+	defer func() { p.put(l, broken) }()
+	ask := min(max, l.window) + p.c.o.Prefetch
+	ms, err := l.receiver.ReceiveMessages(ctx, ask, &azservicebus.ReceiveMessagesOptions{TimeAfterFirstMessage: linger})
+	broken = len(ms) == 0 && ctx.Err() == nil
+	switch {
+	case len(ms) == ask:
+		l.window = min(2*l.window, maxWindow)
+	case len(ms) > 0:
+		l.window = len(ms)
+	}
+	return batch{ms, l.receiver}, err
+}
