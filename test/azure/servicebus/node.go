@@ -59,8 +59,10 @@ func (s *Server) find(name string) *queue {
 	return q
 }
 
-// entityPath cuts scheme, host and slashes off an address or an audience.
+// entityPath cuts scheme, host, query and slashes off an address or an
+// audience.
 func entityPath(address string) string {
+	address, _, _ = strings.Cut(address, "?")
 	if _, rest, isURL := strings.Cut(address, "://"); isURL {
 		_, address, _ = strings.Cut(rest, "/")
 	}
