@@ -23,10 +23,13 @@ type answer[T any] struct {
 // ctx by more than the grace is left behind; late, if not nil, gets what it
 // brings in the end.
 func await[T any](ctx context.Context, c *Client, call func(context.Context) (T, error), late func(T)) (T, error) {
+	return awaitAtMost(ctx, c, grace, call, late)
+}
+
+// awaitAtMost is await with a grace of one's own.
+func awaitAtMost[T any](ctx context.Context, c *Client, grace time.Duration, call func(context.Context) (T, error), late func(T)) (T, error) {
 	answers, left := make(chan answer[T]), make(chan struct{})
-	c.work.Add(1)
-	go func() {
-		defer c.work.Done()
+	c.background(func() {
 		a := guarded(ctx, call)
 		select {
 		case answers <- a:
@@ -35,7 +38,7 @@ func await[T any](ctx context.Context, c *Client, call func(context.Context) (T,
 				late(a.value)
 			}
 		}
-	}()
+	})
 	select {
 	case a := <-answers:
 		return a.value, a.err

@@ -33,8 +33,8 @@ func (c *Client) Check(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	peek := func(open func() (*azservicebus.Receiver, error)) func(context.Context) error {
-		return func(ctx context.Context) error { return c.tryPeeking(ctx, open) }
+	peek := func(create func() (*azservicebus.Receiver, error)) func(context.Context) error {
+		return func(ctx context.Context) error { return try(ctx, c, create, connectReceiver) }
 	}
 	var failures []error
 	for _, trial := range []struct {
@@ -42,8 +42,8 @@ func (c *Client) Check(ctx context.Context) error {
 		try        func(context.Context) error
 	}{
 		{"send to it", roleSender, c.trySending},
-		{"receive from it", roleReceiver, peek(c.manager.open)},
-		{"read its dead letters", roleReceiver, peek(c.deadReceiver)},
+		{"receive from it", roleReceiver, peek(c.newReceiver)},
+		{"read its dead letters", roleReceiver, peek(c.newDeadReceiver)},
 	} {
 		err := trial.try(ctx)
 		if ended := c.ended(ctx); ended != nil {
@@ -67,19 +67,6 @@ func (c *Client) checkFault(ctx context.Context, what, role string, err error) e
 		return fmt.Errorf("service bus: there is no queue %s in %s; create it, or correct the setting", c.o.Queue, c.host)
 	}
 	return c.fault(ctx, what, err)
-}
-
-// tryPeeking looks at a queue over a link of its own.
-func (c *Client) tryPeeking(ctx context.Context, open func() (*azservicebus.Receiver, error)) error {
-	r, err := open()
-	if err != nil {
-		return err
-	}
-	defer c.dismiss(r.Close)
-	return c.do(ctx, callLimit, func(ctx context.Context) error {
-		_, err := r.PeekMessages(ctx, 1, nil)
-		return err
-	})
 }
 
 // checkSettings finds settings of the queue that would break the service's

@@ -86,13 +86,9 @@ func (o Options) connect() (*azservicebus.Client, error) {
 }
 
 func (c *Client) openSlots() {
-	c.sender = slot[*azservicebus.Sender]{c: c, open: func() (*azservicebus.Sender, error) { return c.sdk.NewSender(c.o.Queue, nil) }}
-	c.manager = slot[*azservicebus.Receiver]{c: c, open: func() (*azservicebus.Receiver, error) { return c.sdk.NewReceiverForQueue(c.o.Queue, nil) }}
-	c.graveyard = slot[*azservicebus.Receiver]{c: c, open: c.deadReceiver}
-}
-
-func (c *Client) deadReceiver() (*azservicebus.Receiver, error) {
-	return c.sdk.NewReceiverForQueue(c.o.Queue, &azservicebus.ReceiverOptions{SubQueue: azservicebus.SubQueueDeadLetter})
+	c.sender = slot[*azservicebus.Sender]{c: c, create: c.newSender, connect: connectSender}
+	c.manager = slot[*azservicebus.Receiver]{c: c, create: c.newReceiver, connect: connectReceiver}
+	c.graveyard = slot[*azservicebus.Receiver]{c: c, create: c.newDeadReceiver, connect: connectReceiver}
 }
 
 // Queue is the queue.
@@ -163,56 +159,4 @@ func within(ctx context.Context, wait func()) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// slot holds an object of the SDK that is opened when first needed and
-// replaced when it is of no use any more.
-type slot[T interface {
-	comparable
-	Close(context.Context) error
-}] struct {
-	c    *Client
-	open func() (T, error)
-
-	mu      sync.Mutex
-	current T
-}
-
-// get opens the object if need be; that does no I/O.
-func (s *slot[T]) get() (T, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var none, fresh T
-	if s.current != none {
-		return s.current, nil
-	}
-	fresh, err := s.open()
-	if err != nil {
-		return none, err
-	}
-	s.current = fresh
-	return fresh, nil
-}
-
-// replace lets go of an object that failed, unless somebody did before.
-func (s *slot[T]) replace(failed T) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current != failed {
-		return
-	}
-	var none T
-	s.current = none
-	s.c.dismiss(failed.Close)
-}
-
-// dismiss closes an object of the SDK in the background.
-func (c *Client) dismiss(closeIt func(context.Context) error) {
-	c.work.Add(1)
-	go func() {
-		defer c.work.Done()
-		ctx, cancel := context.WithTimeout(c.life, closeLimit)
-		defer cancel()
-		_ = closeIt(ctx) // nothing depends on a goodbye over a broken link
-	}()
 }

@@ -92,7 +92,7 @@ func parseID(id string) (int64, bool) {
 // peekDead looks at up to n dead letters from a sequence number on. Without a
 // number nobody could find them again, so such are left out.
 func (c *Client) peekDead(ctx context.Context, from int64, n int) ([]*azservicebus.ReceivedMessage, error) {
-	r, err := c.graveyard.get()
+	r, err := c.graveyard.get(ctx)
 	var page []*azservicebus.ReceivedMessage
 	if err == nil {
 		limited, cancel := context.WithTimeout(ctx, callLimit)

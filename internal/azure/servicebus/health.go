@@ -53,11 +53,15 @@ func (c *Client) Healthy(ctx context.Context) error {
 // trySending opens a link of its own: one that exists may be dead without
 // anybody knowing.
 func (c *Client) trySending(ctx context.Context) error {
-	s, err := c.sdk.NewSender(c.o.Queue, nil)
-	if err != nil {
-		return err
+	return try(ctx, c, c.newSender, connectSender)
+}
+
+// try opens an object of the SDK to see whether that works.
+func try[T linked](ctx context.Context, c *Client, create func() (T, error), connect func(context.Context, T) error) error {
+	dismiss := func(object T) { c.dismiss(object.Close) }
+	object, err := connected(ctx, c, create, connect, dismiss)
+	if err == nil {
+		dismiss(object)
 	}
-	defer c.dismiss(s.Close)
-	_, err = c.newBatch(ctx, s)
 	return err
 }

@@ -97,7 +97,7 @@ func (o *Options) namespace() (connection, error) {
 	case o.Namespace == "":
 		return connection{}, errors.New("a namespace is required, as contoso.servicebus.windows.net")
 	case strings.ContainsAny(o.Namespace, "/:;= "):
-		return connection{}, fmt.Errorf("the namespace %q is no host name; want one as contoso.servicebus.windows.net", o.Namespace)
+		return connection{}, errors.New("the namespace is no host name; want one as contoso.servicebus.windows.net")
 	case o.Credential == nil:
 		return connection{}, errors.New("a namespace needs a credential")
 	}

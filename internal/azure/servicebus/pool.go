@@ -47,26 +47,47 @@ func newPool(c *Client) *pool {
 	return &pool{c: c, free: make(chan struct{}, c.o.Receivers)}
 }
 
-// take waits for a link. Opening one does no I/O.
+// take waits for a link.
 func (p *pool) take(ctx context.Context) (*link, error) {
 	select {
 	case p.free <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.idle); n > 0 {
-		l := p.idle[n-1]
-		p.idle = p.idle[:n-1]
+	if l := p.pop(); l != nil {
 		return l, nil
 	}
-	r, err := p.c.sdk.NewReceiverForQueue(p.c.o.Queue, nil)
+	// A link that comes too late for its caller is there for the next one.
+	r, err := connected(ctx, p.c, p.c.newReceiver, connectReceiver, p.push)
 	if err != nil {
 		<-p.free
 		return nil, err
 	}
 	return &link{receiver: r, window: firstWindow}, nil
+}
+
+func (p *pool) pop() *link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	l := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	return l
+}
+
+// push keeps a link that is open and in nobody's hands. There are never many
+// more than may be in use.
+func (p *pool) push(r *azservicebus.Receiver) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) >= cap(p.free) {
+		p.c.dismiss(r.Close)
+		return
+	}
+	p.idle = append(p.idle, &link{receiver: r, window: firstWindow})
 }
 
 // put takes a link back; a broken one is closed. What was received over it is

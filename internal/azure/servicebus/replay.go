@@ -55,7 +55,7 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 	if err != nil {
 		return err
 	}
-	r, err := c.deadReceiver()
+	r, err := connected(ctx, c, c.newDeadReceiver, connectReceiver, func(late *azservicebus.Receiver) { c.dismiss(late.Close) })
 	if err != nil {
 		return c.fault(ctx, "open the dead letters of "+c.o.Queue, err)
 	}

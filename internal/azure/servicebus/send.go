@@ -40,7 +40,7 @@ func (c *Client) send(ctx context.Context, all []outgoing) error {
 	if len(all) == 0 {
 		return nil
 	}
-	s, err := c.sender.get()
+	s, err := c.sender.get(ctx)
 	var batches []*azservicebus.MessageBatch
 	if err == nil {
 		batches, err = c.fill(ctx, s, all)

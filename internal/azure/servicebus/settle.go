@@ -186,7 +186,7 @@ func (c *Client) finish(ctx context.Context, h *held, carryOut verdict) error {
 // first: unlike a verdict, that call gets the SDK over a broken connection
 // quickly, and it tells whether there still is a lock.
 func (c *Client) finishByToken(ctx context.Context, token [16]byte, carryOut verdict) error {
-	r, err := c.manager.get()
+	r, err := c.manager.get(ctx)
 	if err == nil {
 		err = c.do(ctx, 2*settleLimit, func(ctx context.Context) error {
 			bare := &azservicebus.ReceivedMessage{LockToken: token}
@@ -239,7 +239,7 @@ func (c *Client) extend(ctx context.Context, lease lineage.Lease) error {
 		return lineage.ErrLeaseLost
 	}
 	m := &azservicebus.ReceivedMessage{LockToken: token}
-	r, err := c.manager.get()
+	r, err := c.manager.get(ctx)
 	if err == nil {
 		err = c.do(ctx, 2*settleLimit, func(ctx context.Context) error { return r.RenewMessageLock(ctx, m, nil) })
 	}
