@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -66,7 +67,7 @@ type bounded struct {
 func (b bounded) Do(r *http.Request) (*http.Response, error) {
 	answer, err := b.Transporter.Do(r)
 	if err == nil && answer.Body != nil {
-		answer.Body = &boundedBody{ReadCloser: answer.Body, left: b.limit}
+		answer.Body = &boundedBody{ReadCloser: answer.Body, left: b.limit + 1}
 	}
 	return answer, err
 }
@@ -78,7 +79,7 @@ type boundedBody struct {
 
 // Read implements io.Reader.
 func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
+	if b.left == 0 {
 		return 0, errTooLong
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
@@ -92,7 +93,13 @@ func (a *access) hide(text string) string {
 	if a.key != "" {
 		text = strings.NewReplacer(a.key, "[redacted]", url.QueryEscape(a.key), "[redacted]").Replace(text)
 	}
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(text, "?"))
+	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > maxText {
 		text = strings.ToValidUTF8(text[:maxText], "") + "…"
 	}
