@@ -21,7 +21,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/modelwarden/modelwarden/internal/effect"
-	"github.com/modelwarden/modelwarden/internal/embedded"
 	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/ingest"
 	"github.com/modelwarden/modelwarden/internal/review"
@@ -55,12 +54,16 @@ type App struct {
 	cfg      *Config
 	log      *zap.Logger
 	registry *prometheus.Registry
-	db       *embedded.DB
+	creds    *credentials
+	engines  *engines
 	desk     *review.Desk
 	rules    *rules
 	worker   *worker.Worker
-	server   *http.Server
-	listener net.Listener
+	// publications plan the telling of our own changes; nil when nobody is
+	// told.
+	publications *worker.Publications
+	server       *http.Server
+	listener     net.Listener
 }
 
 // New opens the store, binds the address and wires everything. When it fails
@@ -82,7 +85,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.openStore(ctx); err != nil {
+	if err := a.open(ctx); err != nil {
 		return nil, err
 	}
 	parser, err := event.NewParser(a.cfg.Events.options())
@@ -114,14 +117,12 @@ func newServer(h http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
-func (a *App) openStore(ctx context.Context) (err error) {
-	a.db, err = embedded.Open(ctx, embedded.Options{
-		Dir: a.cfg.Data, Lease: time.Duration(a.cfg.Worker.Lease), MaxDeliveries: a.cfg.Worker.MaxDeliveries,
-	})
-	if err != nil {
+func (a *App) open(ctx context.Context) (err error) {
+	a.creds = newCredentials(a.cfg.Azure, a.o.Getenv)
+	if a.engines, err = openEngines(ctx, a.cfg, a.creds, requestUnits(a.registry), a.log); err != nil {
 		return err
 	}
-	a.desk = review.NewDesk(a.db.Store(), time.Now)
+	a.desk = review.NewDesk(a.engines.store, time.Now)
 	return nil
 }
 
@@ -136,8 +137,11 @@ func (a *App) wireRules(access *access) error {
 	}
 	deps := effect.Deps{Observer: observer, Desk: a.desk, Logger: a.log, Version: a.o.Version, AllowLoopback: access.loopback,
 		SandboxURL: a.o.SandboxURL, LookupEnv: lookup(a.o.Getenv)}
-	rules, err := newRules(a.cfg, a.o.Reload, deps, a.log, a.registry)
-	a.rules = rules
+	changes, err := a.wirePublishing(a.creds, observer)
+	if err != nil {
+		return err
+	}
+	a.rules, err = newRules(a.cfg, a.o.Reload, deps, changes, a.log, a.registry)
 	return err
 }
 
@@ -151,10 +155,11 @@ func lookup(getenv func(string) string) func(string) (string, bool) {
 func (a *App) wireWorker(parser *event.Parser) (err error) {
 	c := a.cfg.Worker
 	a.worker, err = worker.New(worker.Options{
-		Queue: a.db.Queue(), Store: a.db.Store(), Parser: parser,
+		Queue: a.engines.queue, Store: a.engines.store, Parser: parser,
 		Policies: a.rules.set, Effector: a.rules.effector, NextAttempt: a.rules.nextAttempt,
-		Logger: a.log, Registerer: a.registry, Name: randomName(), Sole: true,
-		Batch: c.Batch, Loops: c.Loops, EffectTimeout: time.Duration(c.EffectTimeout), RunTimeout: time.Duration(c.RunTimeout),
+		Logger: a.log, Registerer: a.registry, Name: randomName(), Sole: a.engines.sole,
+		Publications: a.publications,
+		Batch:        c.Batch, Loops: c.Loops, EffectTimeout: time.Duration(c.EffectTimeout), RunTimeout: time.Duration(c.RunTimeout),
 	})
 	return err
 }
@@ -172,7 +177,7 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 	if a.cfg.hasRole(RoleSubscriber) {
 		l := a.cfg.Limits
 		s, err := ingest.New(ingest.Options{
-			Queue: a.db.Queue(), Authenticator: access.events, AlertsAuthenticator: access.alerts,
+			Queue: a.engines.queue, Authenticator: access.events, AlertsAuthenticator: access.alerts,
 			MaxBody: l.MaxBody, MaxEvents: l.MaxEvents, MaxInFlight: l.MaxInFlight, MaxInFlightBytes: l.MaxInFlightBytes,
 			RatePerSecond: l.RequestsPerSecond, Burst: l.Burst, Timeout: time.Duration(l.Timeout),
 			Registerer: a.registry, Logger: a.log,
@@ -187,7 +192,7 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 		}
 	}
 	pages, err := web.New(web.Options{
-		Store: a.db.Store(), Queue: a.db.Queue(), Dead: a.db.DeadLetters(), Desk: a.desk, Parser: parser,
+		Store: a.engines.store, Queue: a.engines.queue, Dead: a.engines.dead, Desk: a.desk, Parser: parser,
 		Policies: a.rules.status, Components: a.components, Tokens: access.tokens, Loopback: access.loopback,
 		Gatherer: a.registry, Registerer: a.registry, Logger: a.log, Version: a.o.Version,
 	})
@@ -206,16 +211,12 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 
 // components are what /readyz reports.
 func (a *App) components(ctx context.Context) []web.Component {
-	store := web.Component{Name: "store", OK: true}
-	if err := a.db.Healthy(ctx); err != nil {
-		store.OK, store.Detail = false, err.Error()
-	}
 	p := a.rules.status()
 	policies := web.Component{Name: "policies", OK: true, Detail: fmt.Sprintf("%d policies, hash %s", len(p.Names), p.Hash)}
 	if p.LastError != "" {
 		policies.Detail = "the newest files were refused, the set before them is in force: " + p.LastError
 	}
-	return []web.Component{store, policies}
+	return append(a.engines.components(ctx, a.cfg), policies)
 }
 
 // Addr is the bound address.
@@ -253,7 +254,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.cfg.hasRole(RoleWorker) {
 		g.Go(func() error { return a.worker.Run(ctx, drain) })
 		g.Go(func() error { a.watchBurials(ctx); return nil })
-	} else {
+	} else if a.engines.embedded {
 		a.log.Warn("no worker runs here, and nobody else can work on an embedded store: events are kept until a process with that role uses the folder")
 	}
 	if a.o.Reload != nil {
@@ -273,8 +274,8 @@ func (a *App) close() error {
 			errs = append(errs, err)
 		}
 	}
-	if a.db != nil {
-		errs = append(errs, a.db.Close())
+	if a.engines != nil {
+		errs = append(errs, a.engines.close())
 	}
 	return errors.Join(errs...)
 }

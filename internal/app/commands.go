@@ -149,8 +149,10 @@ func (c *commands) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check [FILE]", Short: "Check a configuration and its policies", Args: cobra.MaximumNArgs(1),
 		Long: `Check a configuration: every problem is named with file, line and column.
-With --connect it also tries what the configuration depends on: the data
-folder, the address, the key servers of Entra ID.`,
+With --connect it also tries what the configuration depends on, with the rights
+that the service needs there: the data folder, the address, the key servers of
+Entra ID, Service Bus, Cosmos DB and Event Grid. What is missing is named, a
+role that has to be assigned too.`,
 		Example: "  modelwarden check modelwarden.yaml\n  modelwarden check --connect --config modelwarden.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -246,8 +248,9 @@ func (c *commands) init() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "init", Short: "Create the store, and a first policy file, where they are missing", Args: cobra.NoArgs,
 		Long: `Create what the service needs where it is missing: the data folder with its
-store, and, when --config names a file that does not exist, that file with a
-first policy to start from.`,
+store, or the database and container in Cosmos DB where the credential may
+(where it may not, init says what to create); and, when --config names a file
+that does not exist, that file with a first policy to start from.`,
 		Example: "  modelwarden init --data /var/lib/modelwarden\n  modelwarden init --config modelwarden.yaml",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.runInit(cmd, &s) },
 	}
@@ -268,6 +271,12 @@ func (c *commands) runInit(cmd *cobra.Command, s *settings) error {
 	cfg, err := c.load(s)
 	if err != nil {
 		return err
+	}
+	if err := c.provision(cmd.Context(), cfg, out); err != nil {
+		return err
+	}
+	if cfg.allInAzure(c.getenv) {
+		return nil
 	}
 	db, err := embedded.Open(cmd.Context(), embedded.Options{Dir: cfg.Data})
 	if errors.Is(err, embedded.ErrInUse) {

@@ -8,6 +8,9 @@ import (
 	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
 	"github.com/modelwarden/modelwarden/internal/embedded"
 	"github.com/modelwarden/modelwarden/internal/ingest"
 )
@@ -19,13 +22,18 @@ const connectTimeout = 15 * time.Second
 // each went, and fails when one did.
 func tryDependencies(ctx context.Context, c *Config, getenv func(string) string, out io.Writer) error {
 	var errs []error
+	creds := newCredentials(c.Azure, getenv)
 	for _, d := range []struct {
 		name string
 		try  func(context.Context) error
 	}{
-		{"data folder " + c.Data, c.tryData},
+		{"data folder " + c.Data, func(ctx context.Context) error { return c.tryData(ctx, getenv) }},
 		{"address " + c.Listen, c.tryListen},
 		{"Entra ID keys", c.tryEntra},
+		{"Service Bus " + c.Queue.ServiceBus.Namespace, func(ctx context.Context) error { return c.tryServiceBus(ctx, creds) }},
+		{"Cosmos DB " + c.Store.Cosmos.Endpoint, func(ctx context.Context) error { return c.tryCosmos(ctx, creds) }},
+		{"Event Grid namespace " + c.Pull.Endpoint, func(ctx context.Context) error { return c.tryPull(ctx, creds) }},
+		{"Event Grid topic " + c.Publish.Endpoint, func(ctx context.Context) error { return c.tryPublish(ctx, creds) }},
 	} {
 		bound, cancel := context.WithTimeout(ctx, connectTimeout)
 		err := d.try(bound)
@@ -45,8 +53,12 @@ func tryDependencies(ctx context.Context, c *Config, getenv func(string) string,
 
 var errNotConfigured = errors.New("not configured")
 
-// tryData opens the store. One that a running service holds is fine.
-func (c *Config) tryData(ctx context.Context) error {
+// tryData opens the embedded store, where something is kept there. One that a
+// running service holds is fine.
+func (c *Config) tryData(ctx context.Context, getenv func(string) string) error {
+	if c.allInAzure(getenv) {
+		return errNotConfigured
+	}
 	db, err := embedded.Open(ctx, embedded.Options{Dir: c.Data})
 	if errors.Is(err, embedded.ErrInUse) {
 		return nil
@@ -74,4 +86,35 @@ func (c *Config) tryEntra(ctx context.Context) error {
 		return err
 	}
 	return e.Check(ctx)
+}
+
+// allInAzure says that nothing is kept in the data folder.
+func (c *Config) allInAzure(getenv func(string) string) bool {
+	sb := c.Queue.ServiceBus
+	connected := sb.ConnectionStringEnv != "" || sb.ConnectionStringFile != "" || getenv("MODELWARDEN_SERVICEBUS_CONNECTION_STRING") != ""
+	return (sb.Namespace != "" || connected) && c.Store.Cosmos.Endpoint != ""
+}
+
+func (c *Config) tryServiceBus(ctx context.Context, creds *credentials) (err error) {
+	client, err := c.serviceBus(creds, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	if client == nil {
+		return errNotConfigured
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	return client.Check(ctx)
+}
+
+func (c *Config) tryCosmos(ctx context.Context, creds *credentials) (err error) {
+	store, err := c.cosmos(creds, requestUnits(prometheus.NewRegistry()), zap.NewNop())
+	if err != nil {
+		return err
+	}
+	if store == nil {
+		return errNotConfigured
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return store.Check(ctx)
 }

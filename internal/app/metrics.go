@@ -27,12 +27,18 @@ func (a *App) register() error {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "modelwarden_build_info", Help: "Constant 1, labelled with the version.",
 		ConstLabels: prometheus.Labels{"version": a.o.Version}})
 	build.Set(1)
+	return errors.Join(a.registry.Register(ack), a.registry.Register(build), a.registry.Register(&stateCollector{app: a}))
+}
+
+// requestUnits counts what a store that charges for its work charged.
+func requestUnits(r prometheus.Registerer) *prometheus.CounterVec {
 	units := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_store_request_units_total",
 		Help: "Request units that the store charged; the embedded store charges none."}, []string{"operation"})
 	for _, operation := range []string{"commit", "get", "list"} {
 		units.WithLabelValues(operation)
 	}
-	return errors.Join(a.registry.Register(ack), a.registry.Register(build), a.registry.Register(units), a.registry.Register(&stateCollector{app: a}))
+	r.MustRegister(units)
+	return units
 }
 
 var (
@@ -79,6 +85,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	c.queue(ctx, ch)
+	if !c.app.cfg.needsStore() {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if began := time.Now(); began.After(c.valid) {
@@ -97,7 +106,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (c *stateCollector) queue(ctx context.Context, ch chan<- prometheus.Metric) {
-	d, err := c.app.db.Queue().Depth(ctx)
+	d, err := c.app.engines.queue.Depth(ctx)
 	if err != nil {
 		return
 	}
@@ -119,7 +128,7 @@ func (c *stateCollector) count(ctx context.Context) {
 	models, cursor := map[[2]string]float64{}, ""
 	inService := map[lineage.ID]bool{}
 	for n := 0; n < maxCounted; {
-		items, next, err := lineage.ListModels(ctx, c.app.db.Store(), lineage.ModelFilter{}, cursor, 500)
+		items, next, err := lineage.ListModels(ctx, c.app.engines.store, lineage.ModelFilter{}, cursor, 500)
 		if err != nil {
 			return
 		}
@@ -147,7 +156,7 @@ func (c *stateCollector) count(ctx context.Context) {
 func (c *stateCollector) coverage(ctx context.Context, models map[lineage.ID]bool) (map[string]float64, error) {
 	total, watched := map[string]float64{}, map[string]float64{}
 	for id := range models {
-		model, err := lineage.Load(ctx, c.app.db.Store(), id)
+		model, err := lineage.Load(ctx, c.app.engines.store, id)
 		if err != nil {
 			return nil, err
 		}

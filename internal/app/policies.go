@@ -33,8 +33,10 @@ type ruleset struct {
 
 // rules hold the ruleset in force and replace it when the files change.
 type rules struct {
-	load    func() (*Config, error)
-	deps    effect.Deps
+	load func() (*Config, error)
+	deps effect.Deps
+	// changes publishes the service's own changes; nil when nobody is told.
+	changes policy.Effector
 	log     *zap.Logger
 	now     func() time.Time
 	current atomic.Pointer[ruleset]
@@ -46,8 +48,8 @@ type rules struct {
 	ok      prometheus.Gauge
 }
 
-func newRules(first *Config, load func() (*Config, error), deps effect.Deps, log *zap.Logger, r prometheus.Registerer) (*rules, error) {
-	rs := &rules{load: load, deps: deps, log: log, now: time.Now,
+func newRules(first *Config, load func() (*Config, error), deps effect.Deps, changes policy.Effector, log *zap.Logger, r prometheus.Registerer) (*rules, error) {
+	rs := &rules{load: load, deps: deps, changes: changes, log: log, now: time.Now,
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_policy_reloads_total", Help: "Attempts to load policy files, by result."}, []string{"result"}),
 		ok:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "modelwarden_policy_last_reload_successful", Help: "Whether the newest policy files are in force (1) or were refused (0)."}),
 	}
@@ -113,6 +115,9 @@ func (r *rules) set() *policy.Set { return r.current.Load().set }
 // built-in inbox first, whatever its target: nobody may miss it because a
 // tool is down or unknown.
 func (r *rules) effector(target string, t policy.ActionType) (policy.Effector, bool) {
+	if t == policy.Publish {
+		return r.changes, r.changes != nil
+	}
 	rs := r.current.Load()
 	e, ok := rs.effectors[target]
 	if t != policy.Review && t != policy.Resolve {

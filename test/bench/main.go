@@ -57,7 +57,7 @@ type settings struct {
 
 func flags() settings {
 	var o settings
-	flag.StringVar(&o.sections, "sections", "accept,pipeline,decide,latency,footprint", "what to measure, separated by commas")
+	flag.StringVar(&o.sections, "sections", "accept,pipeline,decide,latency,footprint,azure", "what to measure, separated by commas")
 	flag.StringVar(&o.json, "json", "", "also write the report to this `file`")
 	flag.StringVar(&o.binary, "binary", "", "measure this modelwarden `file` instead of building one")
 	flag.StringVar(&o.dir, "dir", "", "`folder` for databases, on the disk to be measured (default the system's for temporary files)")
@@ -87,6 +87,7 @@ var sections = []struct {
 	{"decide", (*bench).decide},
 	{"latency", (*bench).latency},
 	{"footprint", (*bench).footprint},
+	{"azure", (*bench).azure},
 }
 
 // run measures the sections asked for and prints the report, also of a run
@@ -167,7 +168,11 @@ func (b *bench) folder() string {
 
 // serve starts the product on dir.
 func (b *bench) serve(ctx context.Context, dir string, args ...string) (*process, error) {
-	return spawn(ctx, dir, b.binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data")}, args...)...)
+	return b.serveWith(ctx, nil, dir, args...)
+}
+
+func (b *bench) serveWith(ctx context.Context, env []string, dir string, args ...string) (*process, error) {
+	return spawnWith(ctx, env, dir, b.binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data")}, args...)...)
 }
 
 // say tells on standard error what goes on.

@@ -34,6 +34,12 @@ const startTimeout = 20 * time.Second
 // spawn starts a program that writes its address to a file, and waits until it
 // is ready. Its files are in dir, its log in dir/log.
 func spawn(ctx context.Context, dir, program string, args ...string) (*process, error) {
+	return spawnWith(ctx, nil, dir, program, args...)
+}
+
+// spawnWith is spawn with further variables, each NAME=value, in the
+// environment.
+func spawnWith(ctx context.Context, env []string, dir, program string, args ...string) (*process, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -47,7 +53,7 @@ func spawn(ctx context.Context, dir, program string, args ...string) (*process, 
 	}
 	p := &process{dir: dir, log: log, done: make(chan error, 1)}
 	p.cmd = exec.CommandContext(ctx, program, append(args, "--address-file", address)...)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = log, log, append(os.Environ(), env...)
 	start := time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(err, log.Close())

@@ -28,11 +28,19 @@ type service struct {
 	hook     *httptest.Server
 	// accepted counts the events of all loads.
 	accepted int
+	// queued counts what is due in the queue or in work. Defaults to asking
+	// the process.
+	queued func(context.Context) (int, error)
 }
 
 // startService serves on dir with policies in which HOOK stands for the
 // recorder's address.
 func (b *bench) startService(ctx context.Context, dir string, policies []byte) (*service, error) {
+	return b.startServiceWith(ctx, nil, dir, policies)
+}
+
+// startServiceWith is startService with further variables in the environment.
+func (b *bench) startServiceWith(ctx context.Context, env []string, dir string, policies []byte) (*service, error) {
 	recorder, err := sandbox.NewRecorder(sandbox.RecorderOptions{})
 	if err != nil {
 		return nil, err
@@ -44,10 +52,11 @@ func (b *bench) startService(ctx context.Context, dir string, policies []byte) (
 	if err := os.WriteFile(s.config, bytes.ReplaceAll(policies, []byte("HOOK"), []byte(s.hook.URL)), 0o600); err != nil {
 		return nil, err
 	}
-	if s.process, err = b.serve(ctx, dir, "--config", s.config); err != nil {
+	if s.process, err = b.serveWith(ctx, env, dir, "--config", s.config); err != nil {
 		s.hook.Close()
 		return nil, err
 	}
+	s.queued = func(ctx context.Context) (int, error) { return s.waiting(ctx, false) }
 	return s, nil
 }
 
@@ -84,7 +93,7 @@ func (s *service) drained(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		n, err := s.waiting(ctx, false)
+		n, err := s.queued(ctx)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -122,9 +122,16 @@ type Server struct {
 // A token other than "" is demanded of whoever uses API, pages and metrics.
 func Serve(t *testing.T, data, token string, args ...string) *Server {
 	t.Helper()
+	return ServeWith(t, nil, data, token, args...)
+}
+
+// ServeWith is Serve with further variables, each NAME=value, in the
+// environment.
+func ServeWith(t *testing.T, env []string, data, token string, args ...string) *Server {
+	t.Helper()
 	address := filepath.Join(t.TempDir(), "address")
 	cmd := exec.Command(Binary, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--address-file", address}, args...)...)
-	cmd.Env = append(os.Environ(), "MODELWARDEN_API_TOKEN="+token)
+	cmd.Env = append(append(os.Environ(), "MODELWARDEN_API_TOKEN="+token), env...)
 	s := &Server{Process: Start(t, cmd), Token: token}
 	Eventually(t, 30*time.Second, "the service is ready", func() error {
 		s.Alive(t)

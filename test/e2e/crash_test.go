@@ -45,10 +45,15 @@ targets:
 // TestNothingAcceptedIsLostByKilling kills the service at random points of a
 // load and compares what is left with a run that nobody disturbed.
 func TestNothingAcceptedIsLostByKilling(t *testing.T) {
-	batches := crashBatches(t)
-	calm := runCrashLoad(t, batches, 0)
-	shaken := runCrashLoad(t, batches, crashKills)
+	batches := crashBatches(t, crashEvents)
+	calm := runCrashLoad(t, batches, 0, startAlone(t))
+	shaken := runCrashLoad(t, batches, crashKills, startAlone(t))
+	compareRuns(t, calm, shaken)
+}
 
+// compareRuns holds a run that was killed to one that nobody disturbed.
+func compareRuns(t *testing.T, calm, shaken *crashRun) {
+	t.Helper()
 	for _, id := range calm.sent {
 		if !shaken.logged[id] {
 			t.Errorf("event %s was accepted and is not in the log", id)
@@ -78,13 +83,13 @@ func TestNothingAcceptedIsLostByKilling(t *testing.T) {
 		}
 	}
 	diffLineage(t, calm.lineage, shaken.lineage)
-	t.Logf("%d events, %d actions, %d effects, killed %d times", len(shaken.logged), len(shaken.intents), len(shaken.effects), crashKills)
+	t.Logf("%d events, %d actions, %d effects", len(shaken.logged), len(shaken.intents), len(shaken.effects))
 }
 
 // crashBatches is the load: request bodies, duplicates included.
-func crashBatches(t *testing.T) [][]sandbox.Generated {
+func crashBatches(t *testing.T, events int) [][]sandbox.Generated {
 	var all []sandbox.Generated
-	for e := range sandbox.Generate(sandbox.GenOptions{Seed: 11, Events: crashEvents, Assets: crashAssets, DuplicateRate: 0.1, Schema: sandbox.CloudEvents}) {
+	for e := range sandbox.Generate(sandbox.GenOptions{Seed: 11, Events: events, Assets: crashAssets, DuplicateRate: 0.1, Schema: sandbox.CloudEvents}) {
 		e.Body = slices.Clone(e.Body)
 		all = append(all, e)
 	}
@@ -100,7 +105,7 @@ type crashRun struct {
 	lineage map[string]string
 }
 
-func runCrashLoad(t *testing.T, batches [][]sandbox.Generated, kills int) *crashRun {
+func runCrashLoad(t *testing.T, batches [][]sandbox.Generated, kills int, install installer) *crashRun {
 	t.Helper()
 	recorder, err := sandbox.NewRecorder(sandbox.RecorderOptions{})
 	if err != nil {
@@ -112,10 +117,9 @@ func runCrashLoad(t *testing.T, batches [][]sandbox.Generated, kills int) *crash
 	if err := os.WriteFile(config, fmt.Appendf(nil, crashPolicies, hook.URL), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := &crasher{t: t, data: t.TempDir(), config: config}
-	c.server.Store(serve(t, c.data, "--config", config, "--log-level", "error"))
+	c := &crasher{t: t, installation: install(config)}
 	c.load(batches, kills)
-	s := c.server.Load()
+	s := c.api()
 	s.drained(2 * time.Minute)
 	settled(t, s)
 	run := &crashRun{logged: map[string]bool{}, effects: recorder.Counts(), lineage: map[string]string{}}
@@ -125,20 +129,58 @@ func runCrashLoad(t *testing.T, batches [][]sandbox.Generated, kills int) *crash
 		}
 	}
 	run.read(t, s)
-	s.Kill()
+	c.end()
 	return run
 }
 
-// crasher sends a load to a service that is killed and started again.
+// installation is what a load is sent to while parts of it are killed.
+type installation interface {
+	// subscriber is the address that takes events now.
+	subscriber() string
+	// api is where to ask.
+	api() *server
+	// crash kills something, the n-th time, and starts it again.
+	crash(n int)
+	// end kills everything.
+	end()
+}
+
+// installer starts an installation with a configuration.
+type installer func(config string) installation
+
+// alone is one process on one folder.
+type alone struct {
+	t      *testing.T
+	args   []string
+	data   string
+	server atomic.Pointer[server]
+}
+
+func startAlone(t *testing.T) installer {
+	return func(config string) installation {
+		a := &alone{t: t, data: t.TempDir(), args: []string{"--config", config, "--log-level", "error"}}
+		a.server.Store(serve(t, a.data, a.args...))
+		return a
+	}
+}
+
+func (a *alone) subscriber() string { return a.server.Load().subscriber }
+func (a *alone) api() *server       { return a.server.Load() }
+func (a *alone) end()               { a.server.Load().Kill() }
+func (a *alone) crash(int) {
+	a.server.Load().Kill()
+	a.server.Store(serve(a.t, a.data, a.args...))
+}
+
+// crasher sends a load to an installation that is killed and started again.
 type crasher struct {
-	t            *testing.T
-	data, config string
-	server       atomic.Pointer[server]
-	sent         atomic.Int64
+	installation
+	t    *testing.T
+	sent atomic.Int64
 }
 
 // load posts every batch until it got its 2xx, as Event Grid would, while the
-// service is killed at random points.
+// installation is killed at random points.
 func (c *crasher) load(batches [][]sandbox.Generated, kills int) {
 	work := make(chan []sandbox.Generated)
 	var senders sync.WaitGroup
@@ -161,14 +203,14 @@ func (c *crasher) load(batches [][]sandbox.Generated, kills int) {
 	rng := rand.New(rand.NewPCG(3, 5))
 	for i := range kills {
 		at := int64(len(batches) * (i + 1) / (kills + 1))
-		c.killAt(at, time.Duration(rng.IntN(30))*time.Millisecond, done)
+		c.killAt(i, at, time.Duration(rng.IntN(30))*time.Millisecond, done)
 	}
 	<-done
 }
 
 // killAt waits until a number of batches was accepted and a little longer,
-// then kills the service and starts it again.
-func (c *crasher) killAt(batches int64, more time.Duration, done <-chan struct{}) {
+// then kills for the n-th time.
+func (c *crasher) killAt(n int, batches int64, more time.Duration, done <-chan struct{}) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for c.sent.Load() < batches {
@@ -181,8 +223,7 @@ func (c *crasher) killAt(batches int64, more time.Duration, done <-chan struct{}
 	timer := time.NewTimer(more)
 	defer timer.Stop()
 	<-timer.C
-	c.server.Load().Kill()
-	c.server.Store(serve(c.t, c.data, "--config", c.config, "--log-level", "error"))
+	c.crash(n)
 }
 
 func (c *crasher) send(b []sandbox.Generated) {
@@ -194,7 +235,7 @@ func (c *crasher) send(b []sandbox.Generated) {
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
 	for range 3000 {
-		if err := c.server.Load().post("application/cloudevents-batch+json", body); err == nil {
+		if err := post(c.subscriber(), "application/cloudevents-batch+json", body); err == nil {
 			c.sent.Add(1)
 			return
 		}
