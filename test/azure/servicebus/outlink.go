@@ -95,12 +95,20 @@ func (l *outLink) resume() {
 			l.transfer(payload, amqp.UUID{}, true)
 		}
 	}
-	if l.draining && (l.credit == 0 || !l.s.blocked()) {
+	if l.draining && (l.credit == 0 || !l.s.blocked() || !l.more()) {
 		l.draining = false
 		l.deliveryCount += l.credit
 		l.credit = 0
 		l.sendState(true)
 	}
+}
+
+// more reports whether there is something that the link could carry.
+func (l *outLink) more() bool {
+	if l.takes() {
+		return l.at.queue.next() != nil
+	}
+	return len(l.backlog) > 0
 }
 
 // sendState tells the client how we count.
