@@ -11,6 +11,7 @@ import (
 
 	"github.com/modelwarden/modelwarden/internal/azure/servicebus"
 	"github.com/modelwarden/modelwarden/internal/porttest"
+	"github.com/modelwarden/modelwarden/test/azure/clock"
 	broker "github.com/modelwarden/modelwarden/test/azure/servicebus"
 )
 
@@ -96,3 +97,40 @@ var _ porttest.QueueHarness = (*rig)(nil)
 
 func TestQueue(t *testing.T)       { porttest.Queue(t, backend(servicebus.Options{})) }
 func TestDeadLetters(t *testing.T) { porttest.DeadLetters(t, backend(servicebus.Options{})) }
+
+// What was fetched ahead changes nothing that the laws speak of.
+func TestQueueFetchingAhead(t *testing.T) {
+	porttest.Queue(t, backend(servicebus.Options{Prefetch: 3}))
+}
+
+func TestDeadLettersFetchingAhead(t *testing.T) {
+	porttest.DeadLetters(t, backend(servicebus.Options{Prefetch: 3}))
+}
+
+// tcpRig is a rig whose broker listens on TCP and goes by a clock of its own.
+type tcpRig struct {
+	rig
+	clock *clock.Manual
+}
+
+// Advance moves the broker's clock, and a little more: it stands still while
+// the law's own time goes on.
+func (r *tcpRig) Advance(d time.Duration) { r.clock.Advance(d + 2*time.Second) }
+
+func TestQueueOverTCP(t *testing.T) {
+	porttest.Queue(t, porttest.QueueBackend{Open: func(t *testing.T, law porttest.QueueOptions) porttest.QueueHarness {
+		r := &tcpRig{clock: clock.NewManual(time.Now())}
+		q := broker.Queue{LockDuration: law.Lease, MaxDeliveryCount: 100}
+		r.broker = broker.New(broker.Options{Clock: r.clock, Queues: map[string]broker.Queue{"q": q}})
+		t.Cleanup(r.broker.Close)
+		if err := r.broker.Start("127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		r.options = servicebus.Options{
+			ConnectionString: r.broker.ConnectionString(), Queue: "q", MaxDeliveries: law.MaxDeliveries, Now: r.clock.Now,
+		}
+		r.open(t)
+		t.Cleanup(func() { _ = r.Client.Close() })
+		return r
+	}})
+}

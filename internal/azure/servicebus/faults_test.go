@@ -1,0 +1,301 @@
+package servicebus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/azure/servicebus"
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	broker "github.com/modelwarden/modelwarden/test/azure/servicebus"
+)
+
+// story is a rig that a test tells what happens to messages.
+type story struct {
+	*testing.T
+	*rig
+}
+
+// tell runs a story in a bubble, on a queue with locks of a minute.
+func tell(t *testing.T, q broker.Queue, o servicebus.Options, events func(s story)) {
+	t.Helper()
+	bubble(t, func(t *testing.T) {
+		if q.MaxDeliveryCount == 0 {
+			q.MaxDeliveryCount = 100
+		}
+		events(story{t, newRig(t, q, o)})
+	})
+}
+
+func (s story) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s story) send(messages ...lineage.Message) {
+	s.Helper()
+	s.must(s.Queue().Send(s.Context(), messages))
+}
+
+func message(id string) lineage.Message { return lineage.Message{ID: id, Body: []byte("body of " + id)} }
+
+// one receives one message.
+func (s story) one() lineage.Delivery {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Minute)
+	defer cancel()
+	for {
+		ds, err := s.Queue().Receive(ctx, 1)
+		if ctx.Err() != nil {
+			s.Fatalf("nothing came: %v", err)
+		}
+		if err == nil {
+			return ds[0]
+		}
+	}
+}
+
+// empty checks that nothing can be received.
+func (s story) empty() {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), time.Second)
+	defer cancel()
+	if ds, err := s.Queue().Receive(ctx, 1); err == nil {
+		s.Fatalf("received %+v where nothing was to come", ds[0])
+	}
+}
+
+func (s story) settle(d lineage.Delivery, verdict lineage.Verdict, after time.Duration) error {
+	return s.Queue().Settle(s.Context(), []lineage.Settlement{{Lease: d.Lease, Verdict: verdict, After: after, Reason: "test"}})
+}
+
+func (s story) dead() []lineage.DeadMessage {
+	s.Helper()
+	all, _, err := s.DeadLetters().ListDead(s.Context(), "", 1000)
+	s.must(err)
+	return all
+}
+
+func (s story) counts(want broker.Counts) {
+	s.Helper()
+	if got := s.broker.Counts("q"); got != want {
+		s.Errorf("the broker has %+v, want %+v", got, want)
+	}
+}
+
+// With a line that breaks at any frame, nothing is lost and nothing is
+// settled twice. The queue drops repeats, so that a message which was sent
+// again after a lost answer is one message.
+func TestLineBreaksAnywhere(t *testing.T) {
+	for _, point := range []broker.Point{broker.FrameIn, broker.FrameOut} {
+		broke := false
+		for n := range 200 {
+			name := fmt.Sprintf("%s %d", point, n)
+			t.Run(name, func(t *testing.T) {
+				tell(t, broker.Queue{DuplicateDetection: time.Hour}, servicebus.Options{}, func(s story) {
+					rule := s.faults.On(point, "").After(n).Drop()
+					s.sendStubbornly("a", "b", "c", "d", "e")
+					s.workOff("a", "b", "c", "d", "e")
+					broke = rule.Struck() > 0
+				})
+			})
+		}
+		if broke {
+			t.Errorf("a story is longer than 200 frames (%s): the range does not cover it", point)
+		}
+	}
+}
+
+// sendStubbornly sends each message until it is sent.
+func (s story) sendStubbornly(ids ...string) {
+	s.Helper()
+	for _, id := range ids {
+		for tries := 0; ; tries++ {
+			err := s.Queue().Send(s.Context(), []lineage.Message{message(id)})
+			if err == nil {
+				break
+			}
+			if tries > 3 {
+				s.Fatal(err)
+			}
+		}
+	}
+}
+
+// workOff receives and settles until the broker has no message left. Each of
+// ids must come, and be settled once: a settlement may fail, but after one
+// that succeeded the message must not come again.
+func (s story) workOff(ids ...string) {
+	s.Helper()
+	came, done := map[string]int{}, map[string]int{}
+	for s.broker.Counts("q") != (broker.Counts{}) {
+		ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
+		ds, err := s.Queue().Receive(ctx, 3)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.Fatalf("nothing comes, and the broker has %+v", s.broker.Counts("q"))
+		}
+		var settlements []lineage.Settlement
+		for _, d := range ds {
+			came[d.ID]++
+			settlements = append(settlements, lineage.Settlement{Lease: d.Lease})
+		}
+		failed := map[int]error{}
+		var settle *lineage.SettleError
+		if err := s.Queue().Settle(s.Context(), settlements); errors.As(err, &settle) {
+			failed = settle.Failed
+		}
+		for i, d := range ds {
+			if failed[i] == nil {
+				done[d.ID]++
+			}
+		}
+	}
+	for _, id := range ids {
+		if came[id] == 0 || done[id] > 1 {
+			s.Errorf("%s came %d times and was done %d times", id, came[id], done[id])
+		}
+	}
+}
+
+func TestLostAnswerToSend(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.faults.On(broker.Sending, "q").DropAfter()
+		s.sendStubbornly("a")
+		for range s.broker.Counts("q").Active {
+			if d := s.one(); d.ID != "a" || string(d.Body) != "body of a" {
+				s.Errorf("received %+v", d)
+			}
+		}
+		if n := s.broker.Stats().MessagesIn; n < 1 {
+			s.Error("the message is lost")
+		}
+	})
+}
+
+func TestLostAnswerToSettle(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		for _, c := range []struct {
+			verdict lineage.Verdict
+			after   time.Duration
+			want    broker.Counts
+		}{
+			{lineage.Done, 0, broker.Counts{}},
+			{lineage.Retry, 0, broker.Counts{Active: 1}},
+			{lineage.Retry, time.Hour, broker.Counts{Scheduled: 1}},
+			{lineage.Dead, 0, broker.Counts{DeadLetter: 1}},
+		} {
+			t.Run(fmt.Sprint(c.verdict, c.after, before), func(t *testing.T) {
+				tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+					s.send(message("a"))
+					d := s.one()
+					rule := s.faults.On(broker.Settling, "q")
+					if before {
+						rule.Drop()
+					} else {
+						rule.DropAfter()
+					}
+					err := s.settle(d, c.verdict, c.after)
+					if before && err != nil {
+						s.Errorf("the lock holds, and by its token the message can be settled: %v", err)
+					}
+					if !before && !errors.Is(err, lineage.ErrLeaseLost) {
+						s.Errorf("whether it was settled can't be known: %v", err)
+					}
+					s.counts(c.want)
+				})
+			})
+		}
+	}
+}
+
+func TestLockExpires(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.send(message("a"))
+		d := s.one()
+		s.faults.On(broker.Settling, "q").ExpireLock()
+		if err := s.settle(d, lineage.Done, 0); !errors.Is(err, lineage.ErrLeaseLost) {
+			s.Errorf("settled late: %v", err)
+		}
+		if d := s.one(); d.ID != "a" || d.Attempt != 2 {
+			s.Errorf("redelivered as %+v", d)
+		}
+	})
+}
+
+// A delayed retry whose original can't be completed comes twice, never not.
+func TestDelayedRetryOfALostLock(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.send(message("a"))
+		d := s.one()
+		s.faults.On(broker.Settling, "q").ExpireLock()
+		if err := s.settle(d, lineage.Retry, time.Hour); !errors.Is(err, lineage.ErrLeaseLost) {
+			s.Errorf("retried late: %v", err)
+		}
+		s.counts(broker.Counts{Active: 1, Scheduled: 1})
+	})
+}
+
+func TestBusyBroker(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.faults.On(broker.Sending, "q").Times(2).Refuse("com.microsoft:server-busy", "slow down")
+		s.send(message("a"))
+		s.counts(broker.Counts{Active: 1})
+		s.faults.On(broker.Sending, "q").Times(100).Refuse("com.microsoft:server-busy", "slow down")
+		start := time.Now()
+		if err := s.Queue().Send(s.Context(), []lineage.Message{message("b")}); err == nil {
+			s.Error("a busy broker took a message")
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			s.Errorf("it took %v to say that the broker is busy", took)
+		}
+		s.counts(broker.Counts{Active: 1})
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.faults.On(broker.PuttingToken, "").Times(2).Refuse("com.microsoft:timeout", "later")
+		s.faults.On(broker.Attaching, "q").Times(2).Refuse("com.microsoft:server-busy", "later")
+		s.sendStubbornly("a")
+		s.workOff("a")
+	})
+}
+
+// A call ends with its context, whatever the broker does or does not.
+func TestMuteBroker(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.send(message("a"), message("b"))
+		d := s.one()
+		s.faults.On(broker.FrameOut, "").Always().Delay(time.Hour)
+		for call, do := range map[string]func(context.Context) error{
+			"Send":     func(ctx context.Context) error { return s.Queue().Send(ctx, []lineage.Message{message("c")}) },
+			"Settle":   func(ctx context.Context) error { return s.Queue().Settle(ctx, []lineage.Settlement{{Lease: d.Lease}}) },
+			"Extend":   func(ctx context.Context) error { return s.Queue().Extend(ctx, []lineage.Lease{d.Lease}) },
+			"Receive":  func(ctx context.Context) error { _, err := s.Queue().Receive(ctx, 1); return err },
+			"ListDead": func(ctx context.Context) error { _, _, err := s.DeadLetters().ListDead(ctx, "", 10); return err },
+			"Discard":  func(ctx context.Context) error { return s.DeadLetters().Discard(ctx, "1") },
+			"Check":    s.Check,
+		} {
+			ctx, cancel := context.WithTimeout(s.Context(), time.Second)
+			start := time.Now()
+			if err := do(ctx); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, lineage.ErrLeaseLost) {
+				s.Errorf("%s answers %v", call, err)
+			}
+			if took := time.Since(start); took > 4*time.Second {
+				s.Errorf("%s took %v", call, took)
+			}
+			cancel()
+		}
+		start := time.Now()
+		_ = s.Client.Close()
+		if took := time.Since(start); took > 10*time.Second {
+			s.Errorf("Close took %v", took)
+		}
+		s.faults.Clear()
+	})
+}
