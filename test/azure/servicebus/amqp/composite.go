@@ -60,6 +60,14 @@ var codes = func() map[reflect.Type]uint64 {
 	return m
 }()
 
+// typeOf is the struct that a composite points to, or nil.
+func typeOf(c any) reflect.Type {
+	if t := reflect.TypeOf(c); t != nil && t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return nil
+}
+
 // descriptorCode is a numeric or symbolic descriptor as a number; ok is false
 // for descriptors that the standard does not know.
 func descriptorCode(d any) (code uint64, ok bool) {

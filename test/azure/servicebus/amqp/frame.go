@@ -65,12 +65,14 @@ func (f *Frame) parse(body []byte) error {
 		return err
 	}
 	f.Payload = rest
-	if f.Body, err = Composite(v); err != nil {
+	performative, err := Composite(v)
+	if err != nil {
 		return err
 	}
-	if _, unknown := f.Body.(*Described); unknown {
+	if _, known := codes[typeOf(performative)]; !known {
 		return errors.New("amqp: unknown performative")
 	}
+	f.Body = performative
 	return nil
 }
 
