@@ -42,7 +42,8 @@ const (
 	Upsert
 	// Delete removes the record whose version is Record.Version
 	// (ErrConflict when it is another); with an empty version it removes
-	// whatever is there, even nothing.
+	// whatever is there, even nothing. A Store that lost the answer to a
+	// first try may take it for the reason why the record is gone.
 	Delete
 )
 

@@ -125,7 +125,12 @@ func lawDelete(l *storeLaw) {
 		l.Errorf("a delete has the version %q", v[0])
 	}
 	l.holds("a", nil)
+	if !l.lossy {
+		l.refused(lineage.ErrConflict, change(lineage.Delete, "a", "", v2))
+	}
+	l.commit(create("a", "3"))
 	l.refused(lineage.ErrConflict, change(lineage.Delete, "a", "", v2))
+	l.holds("a", []byte("3"))
 }
 
 func lawDeleteAny(l *storeLaw) {

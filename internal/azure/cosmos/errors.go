@@ -49,9 +49,10 @@ var classes = map[int]class{
 // the service is a connection that broke somewhere, or an answer cut short.
 func classify(err error) (c class, after time.Duration) {
 	var failed *operationError
+	var ours finalError
 	var resp *azcore.ResponseError
 	switch {
-	case errors.Is(err, errForeign):
+	case errors.As(err, &ours):
 		return final, 0
 	case errors.As(err, &failed):
 		// The batch was taken back, whatever became of the operation.
@@ -65,8 +66,10 @@ func classify(err error) (c class, after time.Duration) {
 	return doubtful, 0
 }
 
-// errForeign marks errors of ours about what an answer holds.
-var errForeign = errors.New("unexpected content")
+// finalError marks errors of ours about what an answer holds.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
 
 // operationError is the operation that made a batch fail.
 type operationError struct {

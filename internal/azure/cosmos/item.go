@@ -94,7 +94,7 @@ func decodeItem(partition string, raw []byte) (r lineage.Record, it item, err er
 		r, err = it.record(partition)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w: the item %q in %s is not one of ours: %w", errForeign, it.ID, partition, err)
+		err = finalError{fmt.Errorf("the item %q in %s is not one of ours: %w", it.ID, partition, err)}
 	}
 	return r, it, err
 }

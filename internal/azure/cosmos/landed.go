@@ -3,7 +3,6 @@ package cosmos
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"go.uber.org/zap"
 
@@ -18,7 +17,7 @@ func (c *conn) marks(ctx context.Context, pk string, ids []string) (map[string]i
 		for _, raw := range items {
 			var it item
 			if err := json.Unmarshal(raw, &it); err != nil {
-				return false, fmt.Errorf("%w: %w", errForeign, err)
+				return false, finalError{err}
 			}
 			there[it.ID] = it
 		}

@@ -2,6 +2,7 @@ package cosmos
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -50,9 +51,10 @@ type Faults struct {
 	Seed   uint64
 	Script []Fault
 	Rates  []Rate
-	// Only, if not nil, says which operations may go wrong; others take
-	// neither from the script nor from the dice.
-	Only func(Operation) bool
+	// Only, if not nil, says which requests may go wrong; others take neither
+	// from the script nor from the dice. By way of Transport the request has
+	// the context of the client's call.
+	Only func(Operation, *http.Request) bool
 
 	mu   sync.Mutex
 	rand *rand.Rand
@@ -74,10 +76,10 @@ func (f *Faults) Stop() {
 }
 
 // next decides about a request.
-func (f *Faults) next(op Operation) Fault {
+func (f *Faults) next(op Operation, r *http.Request) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.off || f.Only != nil && !f.Only(op) {
+	if f.off || f.Only != nil && !f.Only(op, r) {
 		return Fault{}
 	}
 	if len(f.Script) > 0 {

@@ -131,7 +131,7 @@ func (s *Server) Close() error {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := newCall(s, r)
-	fault := s.options.Faults.next(c.op)
+	fault := s.options.Faults.next(c.op, r)
 	s.delay(r, fault.Delay)
 	if fault.Before() {
 		s.answerFault(w, c, fault)
