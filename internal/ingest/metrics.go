@@ -99,9 +99,8 @@ type subscriptionMetrics struct {
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
-		received: counters("events_received_total",
-			"Events received, by way in, kind as far as the type tells it, and result (accepted, quarantined).",
-			"source", "kind", "result"),
+		received: newReceived(),
+		lag:      newLag(),
 		requests: counters("ingest_requests_total",
 			"Requests to the webhooks by how they ended.", "source", "outcome"),
 		deliveries: counters("ingest_deliveries_total",
@@ -113,9 +112,6 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			"Those of them that Event Grid had tried to deliver before.", "subscription"),
 		authReason: counters("ingest_refused_credentials_total",
 			"Requests refused by authentication, by reason.", "source", "reason"),
-		lag: histograms("event_lag_seconds",
-			"From the time in the event to its acceptance.",
-			[]float64{.1, .5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 43200, 86400}, "source"),
 		seconds: histograms("ingest_request_seconds",
 			"Time from a request's header to its answer.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}, "source"),
@@ -124,6 +120,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		subscriptions: make(map[string]*subscriptionMetrics),
 	}
 	return m, m.register(r)
+}
+
+func newReceived() *prometheus.CounterVec {
+	return counters("events_received_total",
+		"Events received, by way in, kind as far as the type tells it, and result (accepted, quarantined).",
+		"source", "kind", "result")
+}
+
+func newLag() *prometheus.HistogramVec {
+	return histograms("event_lag_seconds", "From the time in the event to its acceptance.",
+		[]float64{.1, .5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200, 43200, 86400}, "source")
 }
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -139,14 +146,29 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	if r == nil {
 		return nil
 	}
-	var err error
+	err := errors.Join(adopt(r, &m.received), adopt(r, &m.lag))
 	for _, c := range []prometheus.Collector{
-		m.received, m.requests, m.deliveries, m.subscribed, m.redelivery, m.authReason,
-		m.lag, m.seconds, m.inFlight,
+		m.requests, m.deliveries, m.subscribed, m.redelivery, m.authReason, m.seconds, m.inFlight,
 	} {
 		err = errors.Join(err, r.Register(c))
 	}
 	return err
+}
+
+// adopt registers a collector that several ways in share, or takes the one
+// that another registered before.
+func adopt[C prometheus.Collector](r prometheus.Registerer, c *C) error {
+	err := r.Register(*c)
+	var already prometheus.AlreadyRegisteredError
+	if !errors.As(err, &already) {
+		return err
+	}
+	existing, ok := already.ExistingCollector.(C)
+	if !ok {
+		return err
+	}
+	*c = existing
+	return nil
 }
 
 // subscription returns the children for a subscription's name. The first 50
@@ -170,28 +192,22 @@ func (m *metrics) subscription(name string) *subscriptionMetrics {
 	return found
 }
 
-// routeMetrics are the children for one way in.
+// routeMetrics are the children for one way in over HTTP.
 type routeMetrics struct {
 	*metrics
+	arrivals
 	source     string
-	accepted   [kinds]prometheus.Counter
-	quarantine prometheus.Counter
 	requests   [outcomes]prometheus.Counter
 	deliveries [deliveries]prometheus.Counter
-	lag        prometheus.Observer
 	seconds    prometheus.Observer
 }
 
 func (m *metrics) route(source string) *routeMetrics {
 	rm := &routeMetrics{
-		metrics:    m,
-		source:     source,
-		quarantine: m.received.WithLabelValues(source, kindUnknown.String(), "quarantined"),
-		lag:        m.lag.WithLabelValues(source),
-		seconds:    m.seconds.WithLabelValues(source),
-	}
-	for k := range kinds {
-		rm.accepted[k] = m.received.WithLabelValues(source, k.String(), "accepted")
+		metrics:  m,
+		arrivals: newArrivals(m.received, m.lag, source),
+		source:   source,
+		seconds:  m.seconds.WithLabelValues(source),
 	}
 	for o := range outcomes {
 		rm.requests[o] = m.requests.WithLabelValues(source, o.String())
@@ -211,17 +227,35 @@ func (m *routeMetrics) observe(o outcome, took time.Duration) {
 // refused counts a refused credential; reasons are our own words.
 func (m *routeMetrics) refused(reason string) { m.authReason.WithLabelValues(m.source, reason).Inc() }
 
+// arrivals are the children that count the events of one way in.
+type arrivals struct {
+	accepted   [kinds]prometheus.Counter
+	quarantine prometheus.Counter
+	age        prometheus.Observer
+}
+
+func newArrivals(received *prometheus.CounterVec, lag *prometheus.HistogramVec, source string) arrivals {
+	a := arrivals{
+		quarantine: received.WithLabelValues(source, kindUnknown.String(), "quarantined"),
+		age:        lag.WithLabelValues(source),
+	}
+	for k := range kinds {
+		a.accepted[k] = received.WithLabelValues(source, k.String(), "accepted")
+	}
+	return a
+}
+
 // sent counts a batch that the queue took.
-func (m *routeMetrics) sent(b *batch, received time.Time) {
+func (a *arrivals) sent(b *batch, received time.Time) {
 	for k, n := range b.byKind {
 		if n > 0 {
-			m.accepted[k].Add(float64(n))
+			a.accepted[k].Add(float64(n))
 		}
 	}
 	if b.quarantined > 0 {
-		m.quarantine.Add(float64(b.quarantined))
+		a.quarantine.Add(float64(b.quarantined))
 	}
 	for _, at := range b.times {
-		m.lag.Observe(max(0, received.Sub(at).Seconds()))
+		a.age.Observe(max(0, received.Sub(at).Seconds()))
 	}
 }
