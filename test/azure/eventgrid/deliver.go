@@ -66,7 +66,7 @@ func (s *subscriber) shuffle() {
 // schedule sets the timer for what is due next. It is called with the lock
 // held.
 func (s *subscriber) schedule() {
-	if s.busy || s.closed || len(s.pending) == 0 {
+	if s.busy || s.closed || len(s.pending) == 0 || s.stop != nil && !s.wakeAt.After(s.topic.o.Clock.Now()) {
 		return
 	}
 	first := slices.MinFunc(s.pending, func(a, b *letter) int { return a.due.Compare(b.due) }).due
@@ -109,21 +109,23 @@ func (s *subscriber) take() []*letter {
 	if s.closed || now.Before(s.stats.HeldUntil) {
 		return nil
 	}
-	var batch []*letter
-	size := 0
-	for _, l := range slices.Clone(s.pending) {
+	var batch, expired []*letter
+	for size, i := 0, 0; i < len(s.pending) && len(batch) < s.MaxEvents; i++ {
+		l := s.pending[i]
 		if l.due.After(now) {
 			continue
 		}
 		if now.Sub(l.published) >= s.TTL {
-			s.giveUp(l, "TimeToLiveExceeded")
+			expired = append(expired, l)
 			continue
 		}
-		size += len(l.event.render(s.Schema))
-		if len(batch) == s.MaxEvents || len(batch) > 0 && size > s.PreferredKilobytes<<10 {
+		if size += len(l.event.render(s.Schema)); len(batch) > 0 && size > s.PreferredKilobytes<<10 {
 			break
 		}
 		batch = append(batch, l)
+	}
+	for _, l := range expired {
+		s.giveUp(l, "TimeToLiveExceeded")
 	}
 	return batch
 }
@@ -233,8 +235,8 @@ func (s *subscriber) settle(batch []*letter, status int, outcome string) {
 		s.failures, s.stats.HeldUntil = 0, time.Time{}
 		for _, l := range batch {
 			s.remove(l)
-			s.stats.Delivered++
 		}
+		s.stats.Delivered += len(batch)
 		return
 	}
 	s.failures++
@@ -267,6 +269,10 @@ func (s *subscriber) giveUp(l *letter, reason string) {
 }
 
 func (s *subscriber) remove(l *letter) {
+	if s.pending[0] == l { // mostly so, and then it costs nothing
+		s.pending = s.pending[1:]
+		return
+	}
 	s.pending = slices.DeleteFunc(s.pending, func(o *letter) bool { return o == l })
 }
 

@@ -40,8 +40,9 @@ type Subscription struct {
 	// attempts"). Default to 24 hours and 30, which are the highest.
 	TTL         time.Duration
 	MaxAttempts int
-	// Timeout is how long an answer may take by the topic's clock. Defaults
-	// to 30 s.
+	// Timeout is how long an answer may take by the topic's clock. A
+	// clock.Manual stands still while an answer is awaited: for an endpoint
+	// that hangs use another clock, or the fault Stall. Defaults to 30 s.
 	Timeout time.Duration
 }
 

@@ -51,6 +51,18 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
+func TestOriginIsAskedWithCredentials(t *testing.T) {
+	r := newRig(t, eventgrid.TopicOptions{}, eventgrid.Subscription{Schema: eventgrid.CloudEvents, Headers: http.Header{"X-Secret": {"s3cret"}},
+		Token: func() (string, error) { return "token", nil }}, nil)
+	asked := r.endpoint.got[0]
+	for name, want := range map[string]string{"WebHook-Request-Origin": "eventgrid.azure.net", "WebHook-Request-Rate": "120",
+		"X-Secret": "s3cret", "Authorization": "Bearer token"} {
+		if asked.method != http.MethodOptions || asked.header.Get(name) != want {
+			t.Errorf("%s with %s %q, want %q", asked.method, name, asked.header.Get(name), want)
+		}
+	}
+}
+
 func TestHandshakeEndsAfterThirtySeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
