@@ -133,14 +133,14 @@ func (a *ahead) sweep() {
 	}
 }
 
-// empty gives back everything, as long as ctx allows.
-func (a *ahead) empty(ctx context.Context) {
+// empty takes out everything.
+func (a *ahead) empty() (all []*azservicebus.ReceivedMessage) {
 	a.mu.Lock()
-	kept := a.kept
+	defer a.mu.Unlock()
+	for _, e := range a.kept {
+		all = append(all, e.message)
+	}
 	a.kept = nil
 	a.arm(time.Time{})
-	a.mu.Unlock()
-	each(len(kept), settleWidth, func(i int) {
-		a.c.abandon(ctx, batch{[]*azservicebus.ReceivedMessage{kept[i].message}, kept[i].from})
-	})
+	return all
 }

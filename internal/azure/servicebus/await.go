@@ -2,6 +2,7 @@ package servicebus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -56,13 +57,16 @@ func awaitAtMost[T any](ctx context.Context, c *Client, grace time.Duration, cal
 	}
 }
 
+// errUnreadable is a panic of the SDK.
+var errUnreadable = errors.New("the SDK can't read a message")
+
 // guarded makes an error of a panic: azservicebus v1.11.0 asserts the types of
 // annotations and of the dead letter properties, which anybody who may send
 // can choose.
 func guarded[T any](ctx context.Context, call func(context.Context) (T, error)) (a answer[T]) {
 	defer func() {
 		if r := recover(); r != nil {
-			a.err = fmt.Errorf("the SDK can't read a message: %v", r)
+			a.err = fmt.Errorf("%w: %v", errUnreadable, r)
 		}
 	}()
 	a.value, a.err = call(ctx)

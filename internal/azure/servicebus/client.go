@@ -41,6 +41,7 @@ type Client struct {
 	manager   slot[*azservicebus.Receiver] // renews and settles by lock token
 	graveyard slot[*azservicebus.Receiver] // peeks at the dead letters
 	digging   chan struct{}                // held by who locks a dead letter
+	linking   chan struct{}                // held by who opens links
 	pool      *pool
 	ahead     *ahead
 	leases    leases
@@ -55,7 +56,7 @@ func Open(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{o: o, host: at.host, secrets: at.redactor(), digging: make(chan struct{}, 1)}
+	c := &Client{o: o, host: at.host, secrets: at.redactor(), digging: make(chan struct{}, 1), linking: make(chan struct{}, 1)}
 	if c.sdk, err = o.connect(); err == nil {
 		c.admin, err = o.administer(at.emulator)
 	}
@@ -131,11 +132,9 @@ func (c *Client) Close() error {
 	if again {
 		return nil
 	}
-	c.end(lineage.ErrClosed)
 	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 	defer cancel()
-	within(ctx, c.work.Wait)
-	c.ahead.empty(ctx)
+	c.stop(ctx)
 	hangUp := func() { _ = c.sdk.Close(ctx) } // it only reports links that were broken before
 	if within(ctx, hangUp) {
 		return nil
@@ -144,6 +143,21 @@ func (c *Client) Close() error {
 	// cuts the connection, which frees whatever waits on it.
 	go hangUp()
 	return errors.New("service bus: the broker did not confirm the end of the connection")
+}
+
+// stop ends all calls and gives back what was fetched ahead. Its links are
+// closed before: they may have credit left, on which it would come again.
+func (c *Client) stop(ctx context.Context) {
+	var others *azservicebus.Receiver
+	if c.o.Prefetch > 0 {
+		others, _ = c.manager.get(ctx)
+	}
+	c.end(lineage.ErrClosed)
+	within(ctx, c.work.Wait)
+	if kept := c.ahead.empty(); others != nil && len(kept) > 0 {
+		c.pool.close(ctx)
+		abandonByToken(ctx, others, kept)
+	}
 }
 
 // within tells whether wait returns before ctx ends.

@@ -41,7 +41,9 @@ func (s story) send(messages ...lineage.Message) {
 	s.must(s.Queue().Send(s.Context(), messages))
 }
 
-func message(id string) lineage.Message { return lineage.Message{ID: id, Body: []byte("body of " + id)} }
+func message(id string) lineage.Message {
+	return lineage.Message{ID: id, Body: []byte("body of " + id)}
+}
 
 // one receives one message.
 func (s story) one() lineage.Delivery {

@@ -2,6 +2,7 @@ package servicebus
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -36,10 +37,13 @@ func connectSender(ctx context.Context, s *azservicebus.Sender) error {
 }
 
 // connectReceiver opens a receiver's links: to look at the first message
-// needs them, and locks nothing.
+// needs them, and locks nothing. That the SDK can't read it does not matter.
 func connectReceiver(ctx context.Context, r *azservicebus.Receiver) error {
-	_, err := r.PeekMessages(ctx, 1, nil)
-	return err
+	look := func(ctx context.Context) ([]*azservicebus.ReceivedMessage, error) { return r.PeekMessages(ctx, 1, nil) }
+	if err := guarded(ctx, look).err; !errors.Is(err, errUnreadable) {
+		return err
+	}
+	return nil
 }
 
 // connected creates an object of the SDK and opens its links. A caller whose
@@ -48,6 +52,12 @@ func connected[T linked](ctx context.Context, c *Client, create func() (T, error
 	return awaitAtMost(ctx, c, 0, func(context.Context) (object T, err error) {
 		limited, cancel := context.WithTimeout(c.life, callLimit)
 		defer cancel()
+		select {
+		case c.linking <- struct{}{}:
+			defer func() { <-c.linking }()
+		case <-limited.Done():
+			return object, limited.Err()
+		}
 		if object, err = create(); err != nil {
 			return object, err
 		}

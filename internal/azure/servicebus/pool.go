@@ -103,6 +103,15 @@ func (p *pool) put(l *link, broken bool) {
 	<-p.free
 }
 
+// close closes the links that nobody uses.
+func (p *pool) close(ctx context.Context) {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	each(len(idle), maxReceivers, func(i int) { _ = idle[i].receiver.Close(ctx) })
+}
+
 // receive waits for messages on a link and takes the link back. No messages
 // and no error mean that the link broke: the SDK then says nothing.
 func (p *pool) receive(ctx context.Context, l *link, max int) (got batch, err error) {

@@ -131,12 +131,16 @@ func (c *Client) buryWorn(ctx context.Context, worn []*held) {
 func (c *Client) giveBack(b batch) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.life), settleLimit)
 	defer cancel()
-	c.abandon(ctx, b)
-}
-
-func (c *Client) abandon(ctx context.Context, b batch) {
 	each(len(b.messages), settleWidth, func(i int) {
 		// In vain, the lock ends by itself.
 		_ = b.from.AbandonMessage(ctx, b.messages[i], nil)
+	})
+}
+
+// abandonByToken lets others have messages whose own link is closed.
+func abandonByToken(ctx context.Context, r *azservicebus.Receiver, messages []*azservicebus.ReceivedMessage) {
+	each(len(messages), settleWidth, func(i int) {
+		// In vain, the lock ends by itself.
+		_ = r.AbandonMessage(ctx, &azservicebus.ReceivedMessage{LockToken: messages[i].LockToken}, nil)
 	})
 }

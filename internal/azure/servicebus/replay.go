@@ -59,9 +59,8 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 	if err != nil {
 		return c.fault(ctx, "open the dead letters of "+c.o.Queue, err)
 	}
-	defer c.dismiss(r.Close)
 	dug, found, err := c.dig(ctx, r, *wanted.SequenceNumber)
-	defer func() { c.giveBack(batch{dug, r}) }()
+	defer func() { c.rebury(r, dug) }()
 	switch {
 	case err != nil:
 		return err
@@ -73,6 +72,17 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 		return err
 	}
 	return c.finish(ctx, &held{raw: found, from: r}, complete)
+}
+
+// rebury gives back what was locked on the way. The link is closed before: it
+// may have credit left, on which all of it would come again.
+func (c *Client) rebury(r *azservicebus.Receiver, dug []*azservicebus.ReceivedMessage) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.life), closeLimit)
+	defer cancel()
+	_ = c.do(ctx, settleLimit, r.Close)
+	if others, err := c.graveyard.get(ctx); err == nil {
+		abandonByToken(ctx, others, dug)
+	}
 }
 
 // dig locks dead letters from the oldest on until it has the wanted one. In

@@ -121,7 +121,7 @@ func addPacked(b *azservicebus.MessageBatch, o outgoing, body []byte) error {
 func (c *Client) addTrimmed(b *azservicebus.MessageBatch, o outgoing, room, packed int) error {
 	body := o.message.Body
 	asWhole := int(int64(room) * int64(len(body)) / int64(packed) * 9 / 10)
-	for _, limit := range []int{asWhole, room} {
+	for _, limit := range []int{max(asWhole, room), room} {
 		smaller, ok := c.o.Shrink(body, limit)
 		if !ok {
 			continue
