@@ -2,6 +2,7 @@ package servicebus
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -123,6 +124,9 @@ func readQueue(r io.Reader) (Queue, error) {
 		return Queue{}, err
 	}
 	d := e.Queue
+	if d.RequiresSession {
+		return Queue{}, errors.New("sessions are not simulated")
+	}
 	o := Queue{
 		MaxDeliveryCount:   d.MaxDeliveryCount,
 		MaxSize:            min(d.MaxSizeInMegabytes, math.MaxInt64>>20) << 20,

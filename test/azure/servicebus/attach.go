@@ -9,8 +9,8 @@ import (
 // sessionFilter is what a receiver asks for that wants a message session.
 const sessionFilter = "com.microsoft:session-filter"
 
-// end is what both kinds of link have in common.
-type end struct {
+// linkEnd is what both kinds of link have in common.
+type linkEnd struct {
 	s      *session
 	handle uint32
 	at     node
@@ -18,10 +18,10 @@ type end struct {
 	gone bool
 }
 
-func (e *end) node() node { return e.at }
+func (e *linkEnd) node() node { return e.at }
 
 // sendDetach says, once, that the link is over.
-func (e *end) sendDetach(err *amqp.Error) {
+func (e *linkEnd) sendDetach(err *amqp.Error) {
 	if e.gone {
 		return
 	}
@@ -36,7 +36,7 @@ func (s *session) attach(a *amqp.Attach) {
 		s.end(newError(condHandleInUse, "the handle is out of range or in use"))
 		return
 	}
-	e := end{s: s, handle: a.Handle}
+	e := linkEnd{s: s, handle: a.Handle}
 	hit, refused := s.admit(a, &e)
 	switch {
 	case hit.drop:
@@ -56,7 +56,7 @@ func (s *session) attach(a *amqp.Attach) {
 
 // admit finds the node that the link is for and checks that the client may
 // attach to it in this way.
-func (s *session) admit(a *amqp.Attach, e *end) (hit strike, refused *amqp.Error) {
+func (s *session) admit(a *amqp.Attach, e *linkEnd) (hit strike, refused *amqp.Error) {
 	address, refused := terminus(a)
 	if refused != nil || address == "" {
 		return hit, refused
@@ -140,7 +140,7 @@ func hasKey(m amqp.Map, key string) bool {
 }
 
 // refuse lets the link come into being without a terminus and ends it.
-func (s *session) refuse(a *amqp.Attach, e end, err *amqp.Error) {
+func (s *session) refuse(a *amqp.Attach, e linkEnd, err *amqp.Error) {
 	answer := &amqp.Attach{Name: a.Name, Handle: a.Handle, Role: !a.Role, SndSettleMode: a.SndSettleMode, RcvSettleMode: a.RcvSettleMode}
 	if a.Role == amqp.RoleSender {
 		answer.Source = a.Source
@@ -149,14 +149,14 @@ func (s *session) refuse(a *amqp.Attach, e end, err *amqp.Error) {
 		answer.InitialDeliveryCount = new(uint32(0))
 	}
 	s.c.send(s.channel, answer, nil)
-	l := &inLink{end: e}
+	l := &inLink{linkEnd: e}
 	s.links[a.Handle] = l
 	l.detach(err)
 }
 
 // attachIn makes a link on which the client sends, and lets it.
-func (s *session) attachIn(a *amqp.Attach, e end) {
-	l := &inLink{end: e, maxSize: controlSize}
+func (s *session) attachIn(a *amqp.Attach, e linkEnd) {
+	l := &inLink{linkEnd: e, maxSize: controlSize}
 	if e.at.kind == nodeQueue {
 		l.maxSize = e.at.queue.o.MaxMessageSize
 	}
@@ -176,14 +176,15 @@ func (s *session) attachIn(a *amqp.Attach, e end) {
 
 // attachOut makes a link on which the client receives: messages of a queue, or
 // answers to what it asks of $cbs or $management.
-func (s *session) attachOut(a *amqp.Attach, e end) {
-	l := &outLink{end: e, settled: a.SndSettleMode != nil && *a.SndSettleMode == amqp.SenderSettled}
+func (s *session) attachOut(a *amqp.Attach, e linkEnd) {
+	l := &outLink{linkEnd: e, settled: a.SndSettleMode != nil && *a.SndSettleMode == amqp.SenderSettled}
 	source := *a.Source
 	if source.Dynamic {
 		source.Address = uuid.NewString()
 		l.at.kind = nodeCBS // needs no rights of its own
 	}
-	l.replyTo = append(l.replyTo, amqp.Text(source.Address))
+	// Clients call the place for answers by one of these.
+	l.replyTo = []string{a.Name, amqp.Text(source.Address)}
 	if target, ok := a.Target.(*amqp.Target); ok {
 		l.replyTo = append(l.replyTo, amqp.Text(target.Address))
 	}

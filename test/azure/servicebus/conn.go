@@ -2,10 +2,12 @@ package servicebus
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/modelwarden/modelwarden/test/azure/servicebus/amqp"
@@ -50,11 +52,11 @@ func newConn(s *Server, nc net.Conn) *conn {
 // read is the goroutine that serves the connection until it ends.
 func (c *conn) read() {
 	if err := c.negotiate(); err != nil {
-		c.s.o.Log("connection: %v", err)
-	} else if err := c.frames(); err != nil && !errors.Is(err, io.EOF) {
-		c.s.o.Log("connection: %v", err)
+		c.s.logf("connection: %v", err)
+	} else if err := c.frames(); !errors.Is(err, io.EOF) {
+		c.s.logf("connection: %v", err)
 		c.s.mu.Lock()
-		c.close(newError(condFraming, err.Error()))
+		c.close(farewell(err))
 		c.s.mu.Unlock()
 	}
 	c.out.finish()
@@ -62,6 +64,14 @@ func (c *conn) read() {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	c.forget()
+}
+
+// farewell tells the client why its connection ends.
+func farewell(err error) *amqp.Error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return newError(condForced, "The connection was inactive for too long.")
+	}
+	return newError(condFraming, err.Error())
 }
 
 // frames reads frames and handles them one by one.
@@ -95,11 +105,11 @@ func (c *conn) strike(point Point) bool {
 		defer stop()
 		select {
 		case <-passed:
-		case <-c.out.ended:
+		case <-c.out.stopping:
 		}
 	}
 	if hit.drop {
-		_ = c.nc.Close()
+		c.cut()
 	}
 	return !hit.drop
 }
@@ -118,7 +128,9 @@ func (c *conn) handleLocked(f amqp.Frame) error {
 	if f.Body == nil {
 		return nil
 	}
-	c.s.o.Log("<- %d %T%+v", f.Channel, f.Body, f.Body)
+	if c.s.o.Log != nil {
+		c.s.o.Log("<- %d %s +%d", f.Channel, amqp.Format(f.Body), len(f.Payload))
+	}
 	if err := c.handle(f); err != nil {
 		return err
 	}
@@ -174,7 +186,9 @@ func (c *conn) send(channel uint16, body any, payload []byte) {
 	if c.dead {
 		return
 	}
-	c.s.o.Log("-> %d %T%+v", channel, body, body)
+	if c.s.o.Log != nil {
+		c.s.o.Log("-> %d %s +%d", channel, amqp.Format(body), len(payload))
+	}
 	switch body.(type) {
 	case *amqp.Transfer:
 		c.s.stats.TransfersOut++
@@ -200,8 +214,18 @@ func (c *conn) close(err *amqp.Error) {
 // drop ends the connection without a word, as a broken network does.
 func (c *conn) drop() {
 	c.dead = true
-	_ = c.nc.Close()
+	c.cut()
 	c.out.finish()
+}
+
+// cut closes the network connection, without TLS's goodbye, for which it would
+// have to wait.
+func (c *conn) cut() {
+	if secured, ok := c.nc.(*tls.Conn); ok {
+		_ = secured.NetConn().Close()
+		return
+	}
+	_ = c.nc.Close()
 }
 
 // forget takes everything that belongs to the connection out of the server.

@@ -5,7 +5,6 @@ import "github.com/modelwarden/modelwarden/test/azure/servicebus/amqp"
 // Error conditions of AMQP 1.0 and, with "com.microsoft:", those of
 // Microsoft's "AMQP errors in Azure Service Bus".
 const (
-	condInternal        amqp.Symbol = "amqp:internal-error"
 	condNotFound        amqp.Symbol = "amqp:not-found"
 	condUnauthorized    amqp.Symbol = "amqp:unauthorized-access"
 	condDecode          amqp.Symbol = "amqp:decode-error"
@@ -15,10 +14,8 @@ const (
 	condResourceLimit   amqp.Symbol = "amqp:resource-limit-exceeded"
 	condForced          amqp.Symbol = "amqp:connection:forced"
 	condFraming         amqp.Symbol = "amqp:connection:framing-error"
-	condWindow          amqp.Symbol = "amqp:session:window-violation"
 	condHandleInUse     amqp.Symbol = "amqp:session:handle-in-use"
 	condUnattached      amqp.Symbol = "amqp:session:unattached-handle"
-	condTransferLimit   amqp.Symbol = "amqp:link:transfer-limit-exceeded"
 	condSizeExceeded    amqp.Symbol = "amqp:link:message-size-exceeded"
 	condLockLost        amqp.Symbol = "com.microsoft:message-lock-lost"
 	condMessageNotFound amqp.Symbol = "com.microsoft:message-not-found"

@@ -259,7 +259,8 @@ func TestCloseDuringDelay(t *testing.T) {
 	o, f := faulty()
 	within(t, o, func(d *desk) {
 		sender, _ := d.once()
-		f.On(servicebus.FrameIn, "").Always().Delay(time.Hour)
+		f.On(servicebus.FrameIn, "").Delay(time.Hour)
+		f.On(servicebus.FrameOut, "").Always().Delay(time.Hour)
 		sent := make(chan error)
 		go func() { sent <- sender.Send(d.ctx, goamqp.NewMessage(nil), nil) }()
 		time.Sleep(time.Second)

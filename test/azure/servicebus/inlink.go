@@ -18,7 +18,7 @@ const (
 
 // inLink is a link on which the client sends.
 type inLink struct {
-	end
+	linkEnd
 	maxSize       int
 	credit        uint32
 	deliveryCount uint32
@@ -67,9 +67,7 @@ func (l *inLink) flow(f *amqp.Flow) {
 
 // transfer takes a transfer frame of any link of the session.
 func (s *session) transfer(t *amqp.Transfer, payload []byte) {
-	if !s.received() {
-		return
-	}
+	s.received()
 	l, ok := s.links[t.Handle].(*inLink)
 	if !ok {
 		s.end(newError(condUnattached, "transfer on a handle that no sender has"))
@@ -94,9 +92,6 @@ func (l *inLink) collect(t *amqp.Transfer, payload []byte) *amqp.Error {
 		if t.DeliveryID == nil {
 			return newError(condInvalidField, "the first transfer of a delivery has no delivery id")
 		}
-		if l.credit == 0 {
-			return newError(condTransferLimit, "delivery without credit")
-		}
 		l.incoming = &incoming{id: *t.DeliveryID}
 	}
 	if t.Aborted {
@@ -117,7 +112,8 @@ func (l *inLink) collect(t *amqp.Transfer, payload []byte) *amqp.Error {
 	return nil
 }
 
-// complete handles a whole delivery and tells the client its outcome.
+// complete handles a whole delivery and tells the client its outcome. Credit
+// is given anew when half of it is used up.
 func (l *inLink) complete(d *incoming) {
 	l.deliveryCount++
 	l.credit--

@@ -22,7 +22,8 @@ type Options struct {
 	Token func(jwt string) (Rights, error)
 	// Faults to inject. Defaults to none.
 	Faults *Faults
-	// Log gets one line for each frame and each refusal. Defaults to silence.
+	// Log gets a line for each frame and for each connection that ends badly;
+	// testing.T's Logf will do. Defaults to none.
 	Log func(format string, args ...any)
 }
 
@@ -136,9 +137,6 @@ type Stats struct {
 func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = clock.Real{}
-	}
-	if o.Log == nil {
-		o.Log = func(string, ...any) {}
 	}
 	o.Keys = maps.Clone(o.Keys)
 	if len(o.Keys) == 0 {

@@ -30,17 +30,19 @@ type outbox struct {
 	size     int
 	finished bool
 
-	filled chan struct{} // capacity 1: frames or finished changed
-	ended  chan struct{} // closed when run returns
-	beat   chan time.Duration
+	filled   chan struct{} // capacity 1: frames or finished changed
+	stopping chan struct{} // closed by finish
+	ended    chan struct{} // closed when run returns
+	beat     chan time.Duration
 }
 
 func newOutbox(c *conn, nc net.Conn) *outbox {
 	o := &outbox{
 		c: c, nc: nc,
-		filled: make(chan struct{}, 1),
-		ended:  make(chan struct{}),
-		beat:   make(chan time.Duration, 1),
+		filled:   make(chan struct{}, 1),
+		stopping: make(chan struct{}),
+		ended:    make(chan struct{}),
+		beat:     make(chan time.Duration, 1),
 	}
 	o.room = sync.NewCond(&o.mu)
 	return o
@@ -62,7 +64,11 @@ func (o *outbox) add(frame []byte) {
 func (o *outbox) finish() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.finished {
+		return
+	}
 	o.finished = true
+	close(o.stopping)
 	o.room.Broadcast()
 	o.wake()
 }

@@ -1,6 +1,8 @@
 package servicebus
 
 import (
+	"maps"
+
 	"github.com/modelwarden/modelwarden/test/azure/servicebus/amqp"
 )
 
@@ -9,7 +11,7 @@ const maxBacklog = 1000
 
 // outLink is a link on which the client receives.
 type outLink struct {
-	end
+	linkEnd
 	settled       bool // deliveries are settled as they are sent
 	credit        uint32
 	deliveryCount uint32
@@ -51,6 +53,7 @@ func (l *outLink) detach(err *amqp.Error) {
 
 func (l *outLink) forget() {
 	l.credit, l.backlog = 0, nil
+	maps.DeleteFunc(l.s.deliveries, func(_ uint32, d *delivery) bool { return d.l == l })
 	if l.takes() {
 		l.at.queue.leave(l)
 		return

@@ -256,6 +256,21 @@ func TestDispositionsThatSettleNothing(t *testing.T) {
 	})
 }
 
+func TestTransactionsAreRefused(t *testing.T) {
+	within(t, servicebus.Options{}, func(d *desk) {
+		d.must(d.s.Deliver("events", servicebus.Message{}))
+		r := d.raw(1000)
+		r.attachReceiver(0, 1)
+		expect[*amqp.Transfer](r)
+		r.send(&amqp.Disposition{Role: amqp.RoleReceiver, State: &amqp.Described{Descriptor: uint64(0x34), Value: amqp.List{[]byte("txn")}}}, nil)
+		a := expect[*amqp.Disposition](r)
+		if rejected, ok := a.State.(*amqp.Rejected); !ok || rejected.Error.Condition != "amqp:not-implemented" {
+			t.Errorf("answer %+v", a.State)
+		}
+		d.counts(servicebus.Counts{Locked: 1})
+	})
+}
+
 func TestLockLostIsTheAnswer(t *testing.T) {
 	within(t, servicebus.Options{}, func(d *desk) {
 		d.must(d.s.Deliver("events", servicebus.Message{}))

@@ -251,5 +251,12 @@ func (s *Server) after(d time.Duration, f func()) (stop func()) {
 	}
 }
 
+// logf logs, if somebody listens.
+func (s *Server) logf(format string, args ...any) {
+	if s.o.Log != nil {
+		s.o.Log(format, args...)
+	}
+}
+
 // now by the server's clock, in the whole milliseconds that AMQP can carry.
 func (s *Server) now() time.Time { return s.o.Clock.Now().UTC().Truncate(time.Millisecond) }

@@ -172,20 +172,16 @@ func (s *session) sendFlow(f *amqp.Flow) {
 }
 
 // received counts an incoming transfer and opens the window again when half
-// of it is used up; false ends the session.
-func (s *session) received() bool {
+// of it is used up. Frames are handled as they come, so the window never has
+// to stay closed.
+func (s *session) received() {
 	s.c.s.stats.TransfersIn++
 	s.nextIncoming++
-	if s.incomingWindow == 0 {
-		s.end(newError(condWindow, "transfer beyond the incoming window"))
-		return false
-	}
 	s.incomingWindow--
 	if s.incomingWindow < sessionWindow/2 {
 		s.incomingWindow = sessionWindow
 		s.sendFlow(&amqp.Flow{})
 	}
-	return true
 }
 
 // sendTransfer sends a transfer frame, or keeps it until the window opens.

@@ -115,9 +115,7 @@ func (s *session) between(d *amqp.Disposition) []*delivery {
 func (s *session) settle(dl *delivery, d *amqp.Disposition) {
 	o, final := outcomeOf(d.State)
 	if !final {
-		if d.Settled {
-			delete(s.deliveries, dl.id) // forgotten: the lock will expire
-		}
+		s.undecided(dl, d)
 		return
 	}
 	q := dl.l.at.queue
@@ -143,6 +141,20 @@ func (s *session) settle(dl *delivery, d *amqp.Disposition) {
 	delete(s.deliveries, dl.id)
 	if !d.Settled {
 		s.confirm(dl, d.State, refused)
+	}
+}
+
+// undecided takes a disposition that carries no outcome: progress, which is
+// ignored; settled without a word, after which the lock will expire; or a
+// transaction's, which are not simulated.
+func (s *session) undecided(dl *delivery, d *amqp.Disposition) {
+	if d.Settled {
+		delete(s.deliveries, dl.id)
+		return
+	}
+	if _, unknown := d.State.(*amqp.Described); unknown {
+		delete(s.deliveries, dl.id)
+		s.confirm(dl, d.State, newError(condNotImplemented, "Transactions are not simulated."))
 	}
 }
 

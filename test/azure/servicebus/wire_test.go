@@ -1,7 +1,6 @@
 package servicebus_test
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -350,30 +349,17 @@ func TestIdleConnectionLives(t *testing.T) {
 	})
 }
 
-// A client that falls silent is cut off.
+// A client that falls silent is cut off, and told so if it listens.
 func TestSilentConnectionEnds(t *testing.T) {
 	within(t, servicebus.Options{}, func(d *desk) {
-		raw := d.s.Pipe()
-		_, err := raw.Write([]byte("AMQP\x00\x01\x00\x00"))
-		d.must(err)
-		ctx, cancel := context.WithTimeout(d.ctx, time.Hour)
-		defer cancel()
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			buf := make([]byte, 100)
-			for {
-				if _, err := raw.Read(buf); err != nil {
-					return
-				}
-			}
-		}()
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			t.Error("the connection lives")
-			_ = raw.Close()
-			<-ended
+		start := time.Now()
+		d.raw(10).ended("amqp:connection:forced")
+		if took := time.Since(start); took > 10*time.Minute {
+			t.Errorf("after %v", took)
+		}
+		start = time.Now()
+		if _, err := d.s.Pipe().Read(make([]byte, 1)); err == nil || time.Since(start) != time.Minute {
+			t.Errorf("without a hello: %v after %v", err, time.Since(start))
 		}
 	})
 }

@@ -3,6 +3,7 @@ package amqp
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -174,6 +175,26 @@ func describe(c any) *Described {
 	}
 	list = list[:max(last, mandatory[code])]
 	return &Described{Descriptor: code, Value: list}
+}
+
+// Format writes a composite for people: its name and the fields that are set.
+func Format(c any) string {
+	s := reflect.Indirect(reflect.ValueOf(c))
+	if s.Kind() != reflect.Struct {
+		return fmt.Sprint(c)
+	}
+	var fields []string
+	for i := range s.NumField() {
+		v := fieldValue(s.Field(i))
+		if v == nil || v == false {
+			continue
+		}
+		if _, nested := v.(*Described); nested {
+			v = Format(s.Field(i).Interface())
+		}
+		fields = append(fields, fmt.Sprintf("%s:%v", s.Type().Field(i).Name, v))
+	}
+	return s.Type().Name() + "{" + strings.Join(fields, " ") + "}"
 }
 
 // mandatory is how many leading fields a reader may insist on even where they

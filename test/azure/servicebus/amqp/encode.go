@@ -132,8 +132,8 @@ func appendMap(dst []byte, v Map) []byte {
 	return appendSized(dst, codeMap32, 2*len(v), v.members)
 }
 
-func (v Map) members(dst []byte) []byte {
-	for _, e := range v {
+func (m Map) members(dst []byte) []byte {
+	for _, e := range m {
 		dst = Append(Append(dst, e.Key), e.Value)
 	}
 	return dst

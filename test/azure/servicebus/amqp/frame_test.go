@@ -57,6 +57,20 @@ func TestFramesRoundTrip(t *testing.T) {
 	}
 }
 
+func TestFormat(t *testing.T) {
+	for want, c := range map[string]any{
+		"Accepted{}":                                   &amqp.Accepted{},
+		"Detach{Handle:3 Closed:true}":                 &amqp.Detach{Handle: 3, Closed: true},
+		"End{Error:Error{Condition:x:y}}":              &amqp.End{Error: &amqp.Error{Condition: "x:y"}},
+		"Disposition{First:1 Last:2 State:Released{}}": &amqp.Disposition{First: 1, Last: new(uint32(2)), State: &amqp.Released{}},
+		"<nil>": nil,
+	} {
+		if got := amqp.Format(c); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 // Other clients leave trailing fields out, use longer encodings and names for
 // numbers.
 func TestFramesOfOtherClients(t *testing.T) {
