@@ -83,12 +83,12 @@ func TestBrokerIDs(t *testing.T) {
 			}
 		}
 	}
-	if brokerID("", "") == brokerID("", "") {
+	if one, other := brokerID("", ""), brokerID("", ""); one == other {
 		t.Error("two messages without a name have the same id: a queue that detects duplicates drops one")
 	}
 	at := time.Unix(1, 0)
 	wake := func(at time.Time) string { return fresh(lineage.Message{ID: "wake", NotBefore: at}).id }
-	if wake(at) != wake(at) || wake(at) == wake(at.Add(time.Millisecond)) || wake(at) == wake(time.Time{}) {
+	if first, again := wake(at), wake(at); first != again || first == wake(at.Add(time.Millisecond)) || first == wake(time.Time{}) {
 		t.Error("a wake-up's id must be the same for the same time and only then")
 	}
 }
