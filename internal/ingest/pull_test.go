@@ -157,7 +157,6 @@ func TestOutageOfTheQueueCostsFewAttempts(t *testing.T) {
 func TestOneEventTooLargeHarmsNoOther(t *testing.T) {
 	inBubble(t, "too large", func(t *testing.T) {
 		r := newPullRig(t, nil, nil)
-		r.pull = nil
 		queue := sender(func(ctx context.Context, messages []lineage.Message) error {
 			for _, m := range messages {
 				if len(m.Body) > 2000 {
@@ -182,6 +181,38 @@ func TestOneEventTooLargeHarmsNoOther(t *testing.T) {
 		r.stop()
 		if len(r.dead) != 1 || !strings.Contains(string(r.dead[0].Event), `"id":"large"`) {
 			t.Errorf("dead letters %+v: what never fits belongs there", r.dead)
+		}
+	})
+}
+
+func TestQueueThatGoesAwayBetweenEventsKeepsWhatItHas(t *testing.T) {
+	inBubble(t, "half", func(t *testing.T) {
+		r := newPullRig(t, nil, nil)
+		calls := 0
+		queue := sender(func(ctx context.Context, messages []lineage.Message) error {
+			switch calls++; calls {
+			case 1:
+				return lineage.ErrTooLarge
+			case 3:
+				return errAway
+			}
+			return r.Send(ctx, messages)
+		})
+		pull, err := ingest.NewPull(ingest.PullOptions{Source: r.source, Queue: queue, Name: "warden"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.pull = pull
+		r.publish(t, gridEvent("a"), gridEvent("b"), gridEvent("c"))
+		r.start(t)
+		synctest.Wait()
+		if s := r.stats(t); s.Acknowledged != 1 || s.Delayed != 2 || !r.has("a") || r.has("b") {
+			t.Errorf("stats %+v", s)
+		}
+		r.settled(t)
+		r.stop()
+		if len(r.all()) != 3 || !r.has("b") || !r.has("c") {
+			t.Errorf("queued %v", r.all())
 		}
 	})
 }
