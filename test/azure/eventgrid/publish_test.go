@@ -1,6 +1,7 @@
 package eventgrid_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -240,4 +242,33 @@ func TestPublishFaults(t *testing.T) {
 			t.Errorf("fault %d: status %d and %d events, want %+v; %v", fault, statusOf(err), got, want, err)
 		}
 	}
+}
+
+// Whatever is posted, what is answered 200 is delivered as JSON, and the rest
+// is refused as the service refuses.
+func FuzzPublish(f *testing.F) {
+	ce := `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"n":1}}`
+	for _, media := range []string{"application/cloudevents+json", "application/cloudevents-batch+json", "application/json", "text/plain", ""} {
+		for _, body := range []string{ce, "[" + ce + "," + ce + "]", "[]", "{", "null", "\xff"} {
+			f.Add(media, "1", []byte(body))
+		}
+	}
+	f.Fuzz(func(t *testing.T, media, id string, body []byte) {
+		for _, schema := range []eventgrid.Schema{eventgrid.EventGrid, eventgrid.CloudEvents} {
+			r := newRig(t, eventgrid.TopicOptions{Schema: schema}, eventgrid.Subscription{}, nil)
+			request := httptest.NewRequest(http.MethodPost, topicURL+"?api-version=2018-01-01", bytes.NewReader(body))
+			request.Header = http.Header{"Content-Type": {media}, "Ce-Id": {id}, "Ce-Specversion": {"1.0"}, "Ce-Type": {"t"}, "Ce-Source": {"/s"}}
+			answer := httptest.NewRecorder()
+			r.ServeHTTP(answer, request)
+			if answer.Code != http.StatusOK && answer.Code != http.StatusBadRequest {
+				t.Fatalf("status %d %s", answer.Code, answer.Body)
+			}
+			r.clock.Advance(0)
+			for _, d := range r.endpoint.deliveries() {
+				if !json.Valid([]byte(d.body)) || answer.Code != http.StatusOK {
+					t.Fatalf("answered %d and delivered %s", answer.Code, d.body)
+				}
+			}
+		}
+	})
 }
