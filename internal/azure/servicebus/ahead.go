@@ -23,7 +23,7 @@ type ahead struct {
 // early is a message that waits for a receiver until it is stale.
 type early struct {
 	message *azservicebus.ReceivedMessage
-	from    *azservicebus.Receiver
+	from    *source
 	stale   time.Time
 }
 
@@ -114,7 +114,7 @@ func (a *ahead) sweep() {
 	}
 	defer leave()
 	now := a.c.o.Now()
-	stale := map[*azservicebus.Receiver][]*azservicebus.ReceivedMessage{}
+	stale := map[*source][]*azservicebus.ReceivedMessage{}
 	a.mu.Lock()
 	rest := a.kept[:0]
 	for _, e := range a.kept {

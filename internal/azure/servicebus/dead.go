@@ -19,6 +19,10 @@ const (
 	brokerReasonWorn = "MaxDeliveryCountExceeded"
 )
 
+// peekAtOnce bounds the dead letters that come in one answer, which is one
+// AMQP message.
+const peekAtOnce = 100
+
 // ListDead implements lineage.DeadLetters. The order is that of the dead
 // letters' sequence numbers, which are their ids.
 func (d deadLetters) ListDead(ctx context.Context, cursor string, limit int) (dead []lineage.DeadMessage, next string, err error) {
@@ -38,7 +42,7 @@ func (d deadLetters) ListDead(ctx context.Context, cursor string, limit int) (de
 	}
 	defer leave()
 	for len(dead) < limit {
-		page, err := d.c.peekDead(ctx, from, limit-len(dead))
+		page, err := d.c.peekDead(ctx, from, min(limit-len(dead), peekAtOnce))
 		if err != nil {
 			return nil, "", err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 	"github.com/Azure/go-amqp"
@@ -71,6 +72,19 @@ var byCondition = map[amqp.ErrCond]meaning{
 	"com.microsoft:session-cannot-be-locked": disabled,
 }
 
+// byStatus are the answers of a management or token node, which the SDK hands
+// out raw.
+var byStatus = map[int]meaning{
+	http.StatusUnauthorized:        unauthorized,
+	http.StatusForbidden:           unauthorized,
+	http.StatusNotFound:            noQueue,
+	http.StatusGone:                leaseLost,
+	http.StatusRequestTimeout:      busy,
+	http.StatusTooManyRequests:     busy,
+	http.StatusInternalServerError: busy,
+	http.StatusServiceUnavailable:  busy,
+}
+
 // classify says what an error means. It is the only place that looks into
 // errors of the SDK. A context's end counts as a call without an answer: whose
 // context it was, the caller has asked before.
@@ -83,6 +97,7 @@ func classify(err error) meaning {
 		connection *amqp.ConnError
 		network    net.Error
 		identity   interface{ NonRetriable() }
+		request    interface{ RPCCode() int }
 	)
 	switch {
 	case errors.Is(err, azservicebus.ErrMessageTooLarge):
@@ -93,6 +108,8 @@ func classify(err error) meaning {
 		return known(byCode, coded.Code)
 	case errors.As(err, &condition):
 		return known(byCondition, condition.Condition)
+	case errors.As(err, &request):
+		return known(byStatus, request.RPCCode())
 	case errors.As(err, &identity):
 		return meaning{why: "the identity got no token", retryable: true, relink: true}
 	case errors.As(err, &link), errors.As(err, &session), errors.As(err, &connection), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, errBroke):
@@ -141,7 +158,7 @@ func (c *Client) fault(ctx context.Context, doing string, err error) error {
 	m := classify(err)
 	f := &fault{m, fmt.Sprintf("service bus: %s: %s: %s", doing, m.why, c.secrets.Replace(err.Error()))}
 	if m.relink {
-		c.health.failed(f)
+		c.health.failed()
 		c.o.Logger.Debug("service bus fault", zap.String("doing", doing), zap.String("error", f.text))
 	} else {
 		c.health.reached(c.o.Now())

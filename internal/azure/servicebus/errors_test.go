@@ -16,6 +16,12 @@ import (
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
+// status is what the SDK makes of a management node's answer.
+type status int
+
+func (s status) Error() string { return fmt.Sprint("status ", int(s)) }
+func (s status) RPCCode() int  { return int(s) }
+
 // noToken is what azidentity's errors have in common.
 type noToken struct{ error }
 
@@ -54,6 +60,10 @@ func TestClassify(t *testing.T) {
 		"refused":                     {&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", errors.New("refused"))}, lost},
 		"receiving link, no word":     {errBroke, lost},
 		"no token":                    {noToken{errors.New("no identity")}, meaning{why: "the identity got no token", retryable: true, relink: true}},
+		"management: busy":            {fmt.Errorf("x: %w", status(503)), busy},
+		"management: lock lost":       {status(410), leaseLost},
+		"management: forbidden":       {status(403), unauthorized},
+		"management: of tomorrow":     {status(418), unknown},
 		"anything else":               {errors.New("?"), unknown},
 		"the SDK panicked":            {guarded(t.Context(), func(context.Context) (int, error) { panic("interface conversion") }).err, unknown},
 		"a condition within a code":   {&azservicebus.Error{Code: azservicebus.CodeLockLost}, leaseLost},

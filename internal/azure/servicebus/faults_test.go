@@ -268,6 +268,32 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// The SDK takes seconds to give up on a dead link, with each message anew. A
+// whole batch must not take as long as all of them one after the other.
+func TestBatchOnADeadLine(t *testing.T) {
+	const count = 500
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		for i := range count {
+			s.send(message(fmt.Sprint(i)))
+		}
+		var all []lineage.Settlement
+		for len(all) < count {
+			ds, err := s.Queue().Receive(s.Context(), count)
+			s.must(err)
+			for _, d := range ds {
+				all = append(all, lineage.Settlement{Lease: d.Lease})
+			}
+		}
+		s.faults.On(broker.FrameIn, "").Drop()
+		start := time.Now()
+		s.must(s.Queue().Settle(s.Context(), all))
+		if took := time.Since(start); took > 10*time.Second {
+			s.Errorf("it took %v", took)
+		}
+		s.counts(broker.Counts{})
+	})
+}
+
 // A call ends with its context, whatever the broker does or does not.
 func TestMuteBroker(t *testing.T) {
 	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {

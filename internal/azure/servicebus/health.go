@@ -24,7 +24,7 @@ func (h *health) reached(now time.Time) {
 	h.last, h.bad = now, false
 }
 
-func (h *health) failed(error) {
+func (h *health) failed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bad = true

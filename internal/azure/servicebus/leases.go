@@ -20,12 +20,13 @@ const forgetAfter = 10 * time.Minute
 // held is a delivery that was handed out.
 type held struct {
 	raw      *azservicebus.ReceivedMessage
-	from     *azservicebus.Receiver
+	from     *source
 	message  lineage.Message
 	attempt  int
 	enqueued time.Time
 	until    time.Time
-	// adrift means that its link failed: only the lock token is left.
+	// adrift means that a verdict over its source came to an unknown end: only
+	// the lock token is left.
 	adrift bool
 }
 

@@ -3,6 +3,7 @@ package servicebus
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -18,7 +19,7 @@ const firstWindow = 16
 // link is a receiving link. One caller at a time may use it: the SDK does not
 // allow more.
 type link struct {
-	receiver *azservicebus.Receiver
+	*source
 	// window bounds what the next receive asks for. The SDK can't take back
 	// credit: what a receive asked for and did not get comes while nobody
 	// receives, and the SDK sends it back. So a link asks for as much as it
@@ -26,11 +27,22 @@ type link struct {
 	window int
 }
 
-// batch is what one receive brought, and over which receiver: its messages
-// are settled there.
+// source is the receiver that messages came by and are settled over, until
+// one can't be. The SDK takes seconds to notice a dead link with each message
+// anew; the others need not try.
+type source struct {
+	*azservicebus.Receiver
+	broken atomic.Bool
+}
+
+// batch is what one receive brought.
 type batch struct {
 	messages []*azservicebus.ReceivedMessage
-	from     *azservicebus.Receiver
+	from     *source
+}
+
+func newLink(r *azservicebus.Receiver) *link {
+	return &link{source: &source{Receiver: r}, window: firstWindow}
 }
 
 // pool hands out the links. The one used last comes first, because it may
@@ -63,19 +75,22 @@ func (p *pool) take(ctx context.Context) (*link, error) {
 		<-p.free
 		return nil, err
 	}
-	return &link{receiver: r, window: firstWindow}, nil
+	return newLink(r), nil
 }
 
+// pop is the link used last, nil if there is none that is whole.
 func (p *pool) pop() *link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.idle)
-	if n == 0 {
-		return nil
+	for n := len(p.idle) - 1; n >= 0; n-- {
+		l := p.idle[n]
+		p.idle = p.idle[:n]
+		if !l.broken.Load() {
+			return l
+		}
+		p.c.dismiss(l.Close)
 	}
-	l := p.idle[n-1]
-	p.idle = p.idle[:n-1]
-	return l
+	return nil
 }
 
 // push keeps a link that is open and in nobody's hands. There are never many
@@ -87,14 +102,14 @@ func (p *pool) push(r *azservicebus.Receiver) {
 		p.c.dismiss(r.Close)
 		return
 	}
-	p.idle = append(p.idle, &link{receiver: r, window: firstWindow})
+	p.idle = append(p.idle, newLink(r))
 }
 
 // put takes a link back; a broken one is closed. What was received over it is
 // then settled by lock token.
-func (p *pool) put(l *link, broken bool) {
-	if broken {
-		p.c.dismiss(l.receiver.Close)
+func (p *pool) put(l *link) {
+	if l.broken.Load() {
+		p.c.dismiss(l.Close)
 	} else {
 		p.mu.Lock()
 		p.idle = append(p.idle, l)
@@ -109,22 +124,27 @@ func (p *pool) close(ctx context.Context) {
 	idle := p.idle
 	p.idle = nil
 	p.mu.Unlock()
-	each(len(idle), maxReceivers, func(i int) { _ = idle[i].receiver.Close(ctx) })
+	each(len(idle), maxReceivers, func(i int) { _ = idle[i].Close(ctx) })
 }
 
 // receive waits for messages on a link and takes the link back. No messages
 // and no error mean that the link broke: the SDK then says nothing.
 func (p *pool) receive(ctx context.Context, l *link, max int) (got batch, err error) {
-	broken := true // also if the SDK panics
-	defer func() { p.put(l, broken) }()
+	whole := false // nor is it if the SDK panics
+	defer func() {
+		if !whole {
+			l.broken.Store(true)
+		}
+		p.put(l)
+	}()
 	ask := min(max, l.window) + p.c.o.Prefetch
-	ms, err := l.receiver.ReceiveMessages(ctx, ask, &azservicebus.ReceiveMessagesOptions{TimeAfterFirstMessage: linger})
-	broken = len(ms) == 0 && ctx.Err() == nil
+	ms, err := l.ReceiveMessages(ctx, ask, &azservicebus.ReceiveMessagesOptions{TimeAfterFirstMessage: linger})
+	whole = len(ms) > 0 || ctx.Err() != nil
 	switch {
 	case len(ms) == ask:
 		l.window = min(2*l.window, maxWindow)
 	case len(ms) > 0:
 		l.window = len(ms)
 	}
-	return batch{ms, l.receiver}, err
+	return batch{ms, l.source}, err
 }

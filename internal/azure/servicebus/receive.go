@@ -104,7 +104,7 @@ func (c *Client) deliver(ctx context.Context, b batch) []lineage.Delivery {
 }
 
 // hold reads what a message says.
-func (c *Client) hold(m *azservicebus.ReceivedMessage, from *azservicebus.Receiver) *held {
+func (c *Client) hold(m *azservicebus.ReceivedMessage, from *source) *held {
 	r := read(m)
 	h := &held{raw: m, from: from, message: r.message, attempt: r.before + r.deliveries, enqueued: r.enqueued}
 	if h.until = c.o.Now().Add(time.Minute); m.LockedUntil != nil {

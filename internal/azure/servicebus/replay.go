@@ -59,8 +59,9 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 	if err != nil {
 		return c.fault(ctx, "open the dead letters of "+c.o.Queue, err)
 	}
-	dug, found, err := c.dig(ctx, r, *wanted.SequenceNumber)
-	defer func() { c.rebury(r, dug) }()
+	grave := &source{Receiver: r}
+	dug, found, err := c.dig(ctx, grave, *wanted.SequenceNumber)
+	defer func() { c.rebury(grave, dug) }()
 	switch {
 	case err != nil:
 		return err
@@ -71,12 +72,12 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 		dug = append(dug, found)
 		return err
 	}
-	return c.finish(ctx, &held{raw: found, from: r}, complete)
+	return c.finish(ctx, &held{raw: found, from: grave}, complete)
 }
 
 // rebury gives back what was locked on the way. The link is closed before: it
 // may have credit left, on which all of it would come again.
-func (c *Client) rebury(r *azservicebus.Receiver, dug []*azservicebus.ReceivedMessage) {
+func (c *Client) rebury(r *source, dug []*azservicebus.ReceivedMessage) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.life), closeLimit)
 	defer cancel()
 	_ = c.do(ctx, settleLimit, r.Close)
@@ -87,7 +88,7 @@ func (c *Client) rebury(r *azservicebus.Receiver, dug []*azservicebus.ReceivedMe
 
 // dig locks dead letters from the oldest on until it has the wanted one. In
 // small steps first: who replays one after the other wants the oldest.
-func (c *Client) dig(ctx context.Context, r *azservicebus.Receiver, wanted int64) (dug []*azservicebus.ReceivedMessage, found *azservicebus.ReceivedMessage, err error) {
+func (c *Client) dig(ctx context.Context, r *source, wanted int64) (dug []*azservicebus.ReceivedMessage, found *azservicebus.ReceivedMessage, err error) {
 	for n, size := 1, 0; len(dug) < maxDug && size < maxDugBytes; n = min(8*n, 256) {
 		got, err := c.receiveDead(ctx, r, n)
 		if err != nil || len(got) == 0 {
@@ -110,7 +111,7 @@ func (c *Client) dig(ctx context.Context, r *azservicebus.Receiver, wanted int64
 
 // receiveDead locks up to n dead letters; none after some patience is no
 // error.
-func (c *Client) receiveDead(ctx context.Context, r *azservicebus.Receiver, n int) ([]*azservicebus.ReceivedMessage, error) {
+func (c *Client) receiveDead(ctx context.Context, r *source, n int) ([]*azservicebus.ReceivedMessage, error) {
 	waiting, cancel := context.WithTimeout(ctx, digPatience)
 	defer cancel()
 	b, err := await(waiting, c, func(ctx context.Context) (batch, error) {

@@ -165,8 +165,8 @@ func (c *Client) settle(ctx context.Context, s *settling) {
 // finish carries out a verdict over the link that the message came by, or, if
 // that fails, by its lock token.
 func (c *Client) finish(ctx context.Context, h *held, carryOut verdict) error {
-	if !h.adrift {
-		err := c.do(ctx, settleLimit, func(ctx context.Context) error { return carryOut(ctx, h.from, h.raw) })
+	if !h.adrift && !h.from.broken.Load() {
+		err := c.do(ctx, settleLimit, func(ctx context.Context) error { return carryOut(ctx, h.from.Receiver, h.raw) })
 		if err == nil {
 			return nil
 		}
@@ -178,6 +178,7 @@ func (c *Client) finish(ctx context.Context, h *held, carryOut verdict) error {
 			return c.leaseFault(ctx, err)
 		}
 		h.adrift = true
+		h.from.broken.Store(true)
 	}
 	return c.finishByToken(ctx, h.raw.LockToken, carryOut)
 }
