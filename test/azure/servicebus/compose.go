@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/modelwarden/modelwarden/test/azure/servicebus/amqp"
 )
@@ -37,11 +40,26 @@ func newEntry(m *amqp.Message) *entry {
 	kept.Annotations = slices.DeleteFunc(m.Annotations.Clone(), func(e amqp.Entry) bool {
 		return systemAnnotations[amqp.Text(e.Key)]
 	})
+	kept.Properties = identified(m.Properties)
 	return &entry{
 		msg:  &kept,
 		size: int64(len(kept.Append(nil))) + entryOverhead,
 		stop: func() {},
 	}
+}
+
+// identified gives a message an id if it has none, as Azure does: clients count
+// on it.
+func identified(p *amqp.Properties) *amqp.Properties {
+	if p != nil && p.MessageID != nil {
+		return p
+	}
+	named := amqp.Properties{}
+	if p != nil {
+		named = *p
+	}
+	named.MessageID = strings.ReplaceAll(uuid.NewString(), "-", "")
+	return &named
 }
 
 // compose encodes an entry as a receiver gets it: what the sender wrote, with

@@ -30,7 +30,8 @@ type incoming struct {
 	id      uint32
 	format  uint32
 	settled bool
-	payload []byte
+	size    int
+	payload []byte // nil once size is beyond the link's limit
 }
 
 func (l *inLink) wants() Rights { return wanted(l.at, amqp.RoleSender) }
@@ -103,12 +104,11 @@ func (l *inLink) collect(t *amqp.Transfer, payload []byte) *amqp.Error {
 		d.format = *t.MessageFormat
 	}
 	d.settled = d.settled || t.Settled != nil && *t.Settled
-	if size := len(d.payload) + len(payload); size > l.maxSize {
-		return newError(condSizeExceeded, fmt.Sprintf(
-			"The received message (delivery-id:%d, size:%d bytes) exceeds the limit (%d bytes) currently allowed on the link.",
-			d.id, size, l.maxSize))
+	if d.size += len(payload); d.size > l.maxSize {
+		d.payload = nil
+	} else {
+		d.payload = append(d.payload, payload...)
 	}
-	d.payload = append(d.payload, payload...)
 	return nil
 }
 
@@ -120,12 +120,19 @@ func (l *inLink) complete(d *incoming) {
 	if l.credit < inCredit/2 {
 		l.grant()
 	}
-	if l.at.kind == nodeQueue {
+	switch {
+	case d.size > l.maxSize:
+		// Azure rejects the message and keeps the link, against the letter of
+		// the standard.
+		l.answer(d, newError(condSizeExceeded, fmt.Sprintf(
+			"The received message (delivery-id:%d, size:%d bytes) exceeds the limit (%d bytes) currently allowed on the link.",
+			d.id, d.size, l.maxSize)))
+	case l.at.kind == nodeQueue:
 		l.store(d)
-		return
+	default:
+		l.answer(d, nil)
+		l.request(d)
 	}
-	l.answer(d, nil)
-	l.request(d)
 }
 
 // answer settles a delivery: accepted, or rejected with an error.

@@ -351,21 +351,42 @@ func TestMalformedMessagesAreRejected(t *testing.T) {
 	})
 }
 
-func TestTooLargeDetaches(t *testing.T) {
+func TestTooLargeIsRejected(t *testing.T) {
 	within(t, queue(servicebus.Queue{MaxMessageSize: 1000}), func(d *desk) {
 		r := d.raw(1000)
 		r.attachSender(0)
-		r.transfer(0, amqp.DataBody(make([]byte, 1100)))
-		if a := expect[*amqp.Detach](r); a.Error == nil || a.Error.Condition != "amqp:link:message-size-exceeded" || !a.Closed {
+		body := amqp.DataBody(make([]byte, 900))
+		r.transfer(0, body, body, body)
+		a := expect[*amqp.Disposition](r)
+		if rejected, ok := a.State.(*amqp.Rejected); !ok || rejected.Error.Condition != "amqp:link:message-size-exceeded" {
+			t.Errorf("answer %+v", a.State)
+		}
+		r.transfer(1, body) // the link goes on
+		if _, ok := expect[*amqp.Disposition](r).State.(*amqp.Accepted); !ok {
+			t.Error("a message of the right size was refused")
+		}
+		d.counts(servicebus.Counts{Active: 1})
+	})
+}
+
+// A link that was detached ignores what is on its way; then its handle is free.
+func TestDetachedLink(t *testing.T) {
+	within(t, servicebus.Options{}, func(d *desk) {
+		r := d.raw(1000)
+		r.attachSender(0)
+		r.send(&amqp.Transfer{}, amqp.DataBody(nil)) // has no delivery id
+		if a := expect[*amqp.Detach](r); a.Error == nil || a.Error.Condition != "amqp:invalid-field" || !a.Closed {
 			t.Errorf("detach %+v", a)
 		}
-		r.transfer(1, amqp.DataBody(nil)) // was on its way
+		r.transfer(1, amqp.DataBody(nil))
+		r.send(&amqp.Flow{Handle: new(uint32(0)), Echo: true}, nil)
 		r.quiet()
 		r.send(&amqp.Detach{Handle: 0, Closed: true}, nil)
 		r.quiet()
-		r.attachSender(0) // the handle is free again
+		r.attachSender(0)
 		r.transfer(2, amqp.DataBody(nil))
 		expect[*amqp.Disposition](r)
+		d.counts(servicebus.Counts{Active: 1})
 	})
 }
 
