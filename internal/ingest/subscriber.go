@@ -2,6 +2,9 @@
 // authenticates the sender, cuts the request into canonical events and
 // answers success only when every one of them is durably in the queue.
 //
+// [Pull] is the other way in: it fetches events from an Event Grid namespace,
+// makes the same messages of them and acknowledges what the queue has.
+//
 // What a request can become:
 //
 //	200  everything in it is durable: understood events as themselves, the
