@@ -34,9 +34,11 @@ resource "azapi_resource" "queue" {
     properties = merge(
       {
         # The longest there is. A worker that dies holds its messages until then.
-        lockDuration                        = "PT5M"
-        maxDeliveryCount                    = var.max_deliveries
-        deadLetteringOnMessageExpiration    = true
+        lockDuration                     = "PT5M"
+        maxDeliveryCount                 = var.max_deliveries
+        deadLetteringOnMessageExpiration = true
+        # Drops what is sent twice in a row, for cheap. What comes again later
+        # the store knows.
         requiresDuplicateDetection          = true
         duplicateDetectionHistoryTimeWindow = "PT10M"
         requiresSession                     = false
