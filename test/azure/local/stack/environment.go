@@ -13,8 +13,8 @@ func (s *Stack) Environment() map[string]string {
 		"MODELWARDEN_PULL_ENDPOINT":                s.tls.URL,
 		"MODELWARDEN_PULL_TOPIC":                   Topic,
 		"MODELWARDEN_PULL_SUBSCRIPTION":            Subscription,
-		"MODELWARDEN_PULL_KEY":                     key,
+		"MODELWARDEN_PULL_KEY":                     Key,
 		"EVENTGRID_TOPIC_ENDPOINT":                 s.tls.URL + "/api/events",
-		"EVENTGRID_TOPIC_KEY":                      key,
+		"EVENTGRID_TOPIC_KEY":                      Key,
 	}
 }

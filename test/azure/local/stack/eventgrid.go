@@ -17,7 +17,7 @@ func (s *Stack) startEventGrid(o Options) error {
 	if err != nil {
 		return err
 	}
-	auth := eventgrid.Auth{Keys: []string{key}}
+	auth := eventgrid.Auth{Keys: []string{Key}}
 	s.Topic = eventgrid.NewTopic(eventgrid.TopicOptions{Name: Topic, Auth: auth})
 	if err := s.Topic.Subscribe(eventgrid.Subscription{Name: "queue", Queue: s.deliver}); err != nil {
 		return err

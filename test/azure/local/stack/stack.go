@@ -26,10 +26,10 @@ const (
 	Subscription = "modelwarden"
 )
 
-// key is the secret of Service Bus and Event Grid: the base64 of "in-process
+// Key is the secret of Service Bus and Event Grid: the base64 of "in-process
 // azure servers, not a secret". It is the same every time, so that a shell
 // keeps its environment over restarts.
-const key = "aW4tcHJvY2VzcyBhenVyZSBzZXJ2ZXJzLCBub3QgYSBzZWNyZXQ="
+const Key = "aW4tcHJvY2VzcyBhenVyZSBzZXJ2ZXJzLCBub3QgYSBzZWNyZXQ="
 
 // Options of a stack. The zero value listens on free ports.
 type Options struct {
@@ -84,7 +84,7 @@ func (s *Stack) startServiceBus(o Options) error {
 	maps.Copy(queues, o.Queues)
 	s.ServiceBus = servicebus.New(servicebus.Options{
 		Queues: queues,
-		Keys:   map[string]servicebus.Key{"RootManageSharedAccessKey": {Key: key, Rights: servicebus.All}},
+		Keys:   map[string]servicebus.Key{"RootManageSharedAccessKey": {Key: Key, Rights: servicebus.All}},
 	})
 	return s.ServiceBus.Start(address)
 }
