@@ -97,9 +97,10 @@ func TestContainerIsTheOneTheServiceMakes(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the service makes\n%+v\ncontract.tf says\n%+v", got, want)
 	}
-	for _, line := range []string{`kind    = "Hash"`, `indexingMode  = "consistent"`, `automatic     = true`} {
-		if !strings.Contains(read(t, "cosmos.tf"), line) {
-			t.Errorf("cosmos.tf does not say %s", line)
+	terraform := strings.Join(strings.Fields(read(t, "cosmos.tf")), " ")
+	for _, setting := range []string{`kind = "Hash"`, `indexingMode = "consistent"`, `automatic = true`} {
+		if !strings.Contains(terraform, setting) {
+			t.Errorf("cosmos.tf does not say %s", setting)
 		}
 	}
 }

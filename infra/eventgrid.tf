@@ -81,6 +81,7 @@ resource "azapi_resource" "subscription" {
     })
   }
 
-  # Event Grid delivers as the topic's identity from the first event on.
-  depends_on = [azapi_resource.grant]
+  # From the first event on Event Grid needs the roles, and a namespace topic
+  # somebody who keeps what comes.
+  depends_on = [azapi_resource.grant, azapi_resource.pull_subscription]
 }

@@ -36,7 +36,7 @@ locals {
     } if var.delivery == "queue" },
     { for k, t in azapi_resource.topic : "topic ${k} sends to the namespace" => {
       role = "EventGrid Data Sender", scope = one(azapi_resource.pull_topic[*].id), to = t.identity[0].principal_id
-    } if local.pulls },
+    } if var.delivery == "pull" },
     { for n in azapi_resource.namespace : "namespace keeps undelivered events" => {
       role = "Storage Blob Data Contributor", scope = azapi_resource.undelivered.id, to = n.identity[0].principal_id
     } },

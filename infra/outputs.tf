@@ -16,7 +16,7 @@ output "environment" {
       # A token names the registration by its id or by its URI.
       MODELWARDEN_AUTH_ENTRA_AUDIENCES = "${var.webhook.application_id},api://${var.webhook.application_id}"
     },
-    !local.pulls ? {} : {
+    !var.pull ? {} : {
       MODELWARDEN_PULL_ENDPOINT     = "https://${azapi_resource.namespace[0].output.properties.topicsConfiguration.hostname}"
       MODELWARDEN_PULL_TOPIC        = azapi_resource.pull_topic[0].name
       MODELWARDEN_PULL_SUBSCRIPTION = azapi_resource.pull_subscription[0].name

@@ -1,11 +1,8 @@
-# With delivery = "pull": a namespace topic that the workspaces' topics deliver
+# With pull = true: a namespace topic that the workspaces' topics can deliver
 # to, and the subscription that the service pulls from.
-locals {
-  pulls = var.delivery == "pull"
-}
 
 resource "azapi_resource" "namespace" {
-  count = local.pulls ? 1 : 0
+  count = var.pull ? 1 : 0
 
   type      = "Microsoft.EventGrid/namespaces@2025-02-15"
   name      = "${var.name}-pull"
@@ -29,7 +26,7 @@ resource "azapi_resource" "namespace" {
 }
 
 resource "azapi_resource" "pull_topic" {
-  count = local.pulls ? 1 : 0
+  count = var.pull ? 1 : 0
 
   type      = "Microsoft.EventGrid/namespaces/topics@2025-02-15"
   name      = "machine-learning"
@@ -46,7 +43,7 @@ resource "azapi_resource" "pull_topic" {
 
 # The longest lock, the most deliveries and the longest life that there are.
 resource "azapi_resource" "pull_subscription" {
-  count = local.pulls ? 1 : 0
+  count = var.pull ? 1 : 0
 
   type      = "Microsoft.EventGrid/namespaces/topics/eventSubscriptions@2025-02-15"
   name      = "modelwarden"
@@ -68,4 +65,10 @@ resource "azapi_resource" "pull_subscription" {
   }
 
   depends_on = [azapi_resource.grant]
+
+  lifecycle {
+    # When delivery changes, this goes after the workspaces' topics have turned
+    # elsewhere.
+    create_before_destroy = true
+  }
 }

@@ -61,7 +61,7 @@ variable "delivery" {
     How events reach the service.
     queue: Event Grid puts them into the Service Bus queue. The service need not be reachable, nor running.
     webhook: Event Grid posts them to the service with an Entra token. Needs webhook, and the service running.
-    pull: Event Grid puts them into a namespace topic that the service pulls from.
+    pull: Event Grid puts them into a namespace topic that the service pulls from. Needs pull.
   TEXT
   type        = string
   default     = "queue"
@@ -70,6 +70,16 @@ variable "delivery" {
     condition     = contains(["queue", "webhook", "pull"], var.delivery)
     error_message = "Give queue, webhook or pull."
   }
+  validation {
+    condition     = var.delivery != "pull" || var.pull
+    error_message = "delivery is pull, so pull has to be true."
+  }
+}
+
+variable "pull" {
+  description = "Whether to make the namespace to pull from. Leave it true after delivery was pull until the service has fetched the rest."
+  type        = bool
+  default     = false
 }
 
 variable "webhook" {

@@ -144,6 +144,7 @@ run "webhook" {
 run "pull_and_publish" {
   variables {
     delivery = "pull"
+    pull     = true
     publish  = true
   }
 
@@ -171,10 +172,34 @@ run "pull_and_publish" {
   }
 }
 
+# What is left in the namespace can still be fetched.
+run "after_pull" {
+  variables {
+    pull = true
+  }
+
+  assert {
+    condition     = azapi_resource.subscription["churn"].body.properties.deliveryWithResourceIdentity.destination.properties.resourceId == azapi_resource.queue.id
+    error_message = "Events don't go to the queue."
+  }
+  assert {
+    condition     = length(azapi_resource.pull_subscription) == 1 && can(output.environment.MODELWARDEN_PULL_ENDPOINT) && contains(keys(local.grants), "service receives from the namespace")
+    error_message = "The service can't fetch what is left."
+  }
+}
+
 run "webhook_needs_an_address" {
   command = plan
   variables {
     delivery = "webhook"
   }
   expect_failures = [var.webhook]
+}
+
+run "pull_needs_a_namespace" {
+  command = plan
+  variables {
+    delivery = "pull"
+  }
+  expect_failures = [var.delivery]
 }
