@@ -39,6 +39,8 @@ const (
 type Asset struct {
 	ID ID `json:"id"`
 	// First and Last are the oldest and newest event that spoke of the asset.
+	// What is merely mentioned, run after run, moves Last by whole hours: the
+	// document of a busy data asset need not be written for each of them.
 	First Stamp `json:"first"`
 	Last  Stamp `json:"last"`
 	// Fields are registers: the newest stamp wins.
@@ -197,16 +199,31 @@ func (a *Asset) addEdge(e Edge) (changed bool, overflow *Edge) {
 	return true, nil
 }
 
+// mentionsEvery is the step in which mentions move Last.
+const mentionsEvery = time.Hour
+
 // saw widens the span of events that spoke of the asset.
-func (a *Asset) saw(s Stamp) bool {
+func (a *Asset) saw(s Stamp, mention bool) bool {
 	changed := false
 	if a.First.IsZero() || s.Compare(a.First) < 0 {
 		a.First, changed = s, true
+	}
+	if mention {
+		s = Stamp{At: s.At.Truncate(mentionsEvery)}
 	}
 	if s.Compare(a.Last) > 0 {
 		a.Last, changed = s, true
 	}
 	return changed
+}
+
+// LastSeen is the time of the newest event that spoke of the asset; where that
+// only mentioned it, to the hour.
+func (a *Asset) LastSeen() time.Time {
+	if a.First.At.After(a.Last.At) {
+		return a.First.At
+	}
+	return a.Last.At
 }
 
 // Load reads an asset's document; nil when nothing is known of it.

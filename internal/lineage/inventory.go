@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func (a *Asset) Stage() string {
 func InventoryOf(a *Asset) InventoryItem {
 	item := InventoryItem{
 		ID: a.ID, Workspace: a.ID.Workspace(), Name: a.ID.Name(), Version: a.ID.Version(),
-		Stage: a.Stage(), Owner: a.Text("owner"), Updated: a.Last.At, Rev: a.Rev,
+		Stage: a.Stage(), Owner: a.Text("owner"), Updated: a.LastSeen(), Rev: a.Rev,
 	}
 	if t, err := time.Parse(time.RFC3339Nano, a.Text("registered")); err == nil {
 		item.Registered = t
@@ -116,10 +117,13 @@ func updateShard(ctx context.Context, store Store, partition string, rows map[st
 }
 
 func updateRows(ctx context.Context, store Store, partition string, ids []string, rows map[string]InventoryItem) error {
-	for {
-		got, err := store.Get(ctx, partition, ids...)
-		if err != nil {
-			return err
+	for hopeful := allNew(ids, rows); ; hopeful = false {
+		got := make([]Record, len(ids))
+		if !hopeful {
+			var err error
+			if got, err = store.Get(ctx, partition, ids...); err != nil {
+				return err
+			}
 		}
 		changes, err := inventoryChanges(got, ids, rows)
 		if err != nil || len(changes) == 0 {
@@ -130,6 +134,12 @@ func updateRows(ctx context.Context, store Store, partition string, ids []string
 			return err
 		}
 	}
+}
+
+// allNew says whether nothing but first revisions is to be written: their rows
+// do not exist, unless this is a repeat.
+func allNew(ids []string, rows map[string]InventoryItem) bool {
+	return !slices.ContainsFunc(ids, func(id string) bool { return rows[id].Rev != 1 })
 }
 
 func inventoryChanges(got []Record, ids []string, rows map[string]InventoryItem) ([]Change, error) {

@@ -14,11 +14,14 @@ import (
 // Patch is what one event says about one asset. It depends on nothing but
 // the event; Asset.Apply joins it with what is known.
 type Patch struct {
-	Asset  ID
-	Stamp  Stamp
-	Fields []FieldPatch
-	Sets   []SetPatch
-	Edges  []Edge
+	Asset ID
+	Stamp Stamp
+	// Mention marks what an event about something else says in passing: that
+	// there is an edge, and nothing about the asset itself.
+	Mention bool
+	Fields  []FieldPatch
+	Sets    []SetPatch
+	Edges   []Edge
 }
 
 // FieldPatch sets one register.
@@ -41,7 +44,7 @@ func (a *Asset) Apply(p Patch) (changed bool, overflow []Edge) {
 	if a.ID == "" {
 		a.ID = p.Asset
 	}
-	changed = a.saw(p.Stamp)
+	changed = a.saw(p.Stamp, p.Mention)
 	for _, f := range p.Fields {
 		changed = a.setField(f.Name, f.Value, p.Stamp) || changed
 	}
@@ -185,7 +188,7 @@ func modelPatches(ev *event.Event, s Stamp) []Patch {
 	if m.Job != "" {
 		job := NewID(Job, ws, m.Job)
 		out[0].Edges = []Edge{{Type: Produced, Other: job}}
-		out = append(out, Patch{Asset: job, Stamp: s, Edges: []Edge{{Out: true, Type: Produced, Other: id}}})
+		out = append(out, Patch{Asset: job, Stamp: s, Mention: true, Edges: []Edge{{Out: true, Type: Produced, Other: id}}})
 	}
 	name := Patch{Asset: NewID(Model, ws, m.Name), Stamp: s}
 	name.text("latest", m.Version)
@@ -247,11 +250,11 @@ func jobPatches(ev *event.Event, s Stamp) []Patch {
 	for _, in := range r.Inputs {
 		data := NewID(Data, ws, in.Name, in.Version)
 		p.Edges = append(p.Edges, Edge{Type: Input, Other: data})
-		out = append(out, Patch{Asset: data, Stamp: s, Edges: []Edge{{Out: true, Type: Input, Other: id}}})
+		out = append(out, Patch{Asset: data, Stamp: s, Mention: true, Edges: []Edge{{Out: true, Type: Input, Other: id}}})
 	}
 	if m := ModelOf(ev); m != "" {
 		p.Edges = append(p.Edges, Edge{Out: true, Type: Retrains, Other: m})
-		out = append(out, Patch{Asset: m, Stamp: s, Edges: []Edge{{Type: Retrains, Other: id}}})
+		out = append(out, Patch{Asset: m, Stamp: s, Mention: true, Edges: []Edge{{Type: Retrains, Other: id}}})
 	}
 	out[0] = p
 	return out
@@ -291,7 +294,7 @@ func monitorPatches(ev *event.Event, s Stamp) []Patch {
 	}
 	model := NewID(Model, ws, m.Model)
 	p.Edges = []Edge{{Out: true, Type: Watches, Other: model}}
-	return []Patch{p, {Asset: model, Stamp: s, Edges: []Edge{{Type: Watches, Other: id}}}}
+	return []Patch{p, {Asset: model, Stamp: s, Mention: true, Edges: []Edge{{Type: Watches, Other: id}}}}
 }
 
 // bySignal groups an event's breaches by signal, in order of appearance. An

@@ -246,6 +246,18 @@ func conclude(out *Decision, detail string) {
 // is read from a store for it: false means that Decide would return nothing,
 // whatever the view. It looks at the event's kind and at the index only.
 func (s *Set) Selects(ev *event.Event) bool {
+	return s.selects(ev, func(*rule) bool { return true })
+}
+
+// MayRetrain reports whether a policy that Selects the event asks for a
+// retrain, so that View.InFlight matters.
+func (s *Set) MayRetrain(ev *event.Event) bool {
+	return s.selects(ev, func(r *rule) bool {
+		return slices.ContainsFunc(r.steps, func(st step) bool { return st.Type == Retrain })
+	})
+}
+
+func (s *Set) selects(ev *event.Event, which func(*rule) bool) bool {
 	ix := s.index[ev.Kind]
 	if ix == nil {
 		return false
@@ -253,7 +265,7 @@ func (s *Set) Selects(ev *event.Event) bool {
 	f := facets{event: ev, view: &View{}}
 	var stack [16]int
 	for _, i := range ix.candidates(&f, stack[:0]) {
-		if _, ok := s.rules[i].matcher.match(&f); ok {
+		if _, ok := s.rules[i].matcher.match(&f); ok && which(s.rules[i]) {
 			return true
 		}
 	}

@@ -43,7 +43,7 @@ type Asset struct {
 	Events       []lineage.EventLine `json:"events" nullable:"false" doc:"The newest events of the asset's own"`
 
 	FirstSeen time.Time `json:"firstSeen" doc:"Time of the oldest event that spoke of it"`
-	LastSeen  time.Time `json:"lastSeen" doc:"Time of the newest"`
+	LastSeen  time.Time `json:"lastSeen" doc:"Time of the newest; to the hour where it only mentioned the asset, as a job does its data"`
 
 	// Windows are all recent windows of the monitors, passed ones included,
 	// oldest first: the pages draw them.
@@ -118,7 +118,7 @@ func describe(doc *lineage.Asset) Asset {
 		ID: doc.ID, Kind: doc.ID.Kind(), Workspace: doc.ID.Workspace(), Name: doc.ID.Name(), Version: doc.ID.Version(),
 		Status: doc.Status(), Owner: doc.Text("owner"),
 		Tags: doc.Map("tags"), Properties: doc.Map("properties"), Facts: map[string]any{},
-		Evidence: []Evidence{}, FirstSeen: doc.First.At, LastSeen: doc.Last.At,
+		Evidence: []Evidence{}, FirstSeen: doc.First.At, LastSeen: doc.LastSeen(),
 	}
 	if a.Kind == lineage.Model && a.Version != "" {
 		a.Stage = doc.Stage()

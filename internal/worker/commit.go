@@ -130,7 +130,7 @@ func (w *Worker) tryCommit(ctx context.Context, b *batch, home string, items []*
 		if err != nil {
 			return 0, err
 		}
-		st.stored(versions)
+		w.stored(st, versions)
 		w.committed(b, st, items, versions)
 		published(ctx)
 	}
@@ -146,7 +146,7 @@ func (w *Worker) read(ctx context.Context, home string, items []*item, careful b
 	for _, it := range items {
 		it.fresh = !inBatch[it.key]
 		inBatch[it.key] = true
-		it.decisions, it.actions = nil, nil
+		it.decisions, it.actions, it.entry = nil, nil, lineage.Entry{}
 	}
 	if careful {
 		w.documents.drop(home)
@@ -154,7 +154,7 @@ func (w *Worker) read(ctx context.Context, home string, items []*item, careful b
 			return nil, err
 		}
 	}
-	return w.document(ctx, home)
+	return w.stateOf(ctx, home, careful)
 }
 
 // lookUp reads the log entries of events that were there before.

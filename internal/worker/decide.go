@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/event"
@@ -24,7 +25,7 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		if err := w.remember(ctx, st); err != nil {
 			return false, err
 		}
-		view, err := w.view(ctx, st, it)
+		view, err := w.view(ctx, b, st, it)
 		if err != nil {
 			return false, err
 		}
@@ -91,9 +92,14 @@ func withhold(decisions []policy.Decision, surplus []policy.Action) {
 }
 
 // forgetKnown drops actions that exist already: the same decision was reached
-// by another event.
+// by another event. That is rare, because policies remember what they decided:
+// the hopeful way leaves it to the commit to find out.
 func (w *Worker) forgetKnown(ctx context.Context, st *partitionState, it *item) error {
 	if len(it.actions) == 0 {
+		return nil
+	}
+	if !st.careful {
+		it.actions = slices.DeleteFunc(it.actions, func(a claimedAction) bool { return st.creates(lineage.ActionRecord(a.action.Key)) })
 		return nil
 	}
 	ids := make([]string, len(it.actions))
@@ -125,7 +131,7 @@ func (st *partitionState) creates(id string) bool {
 }
 
 // view is what the lineage knows for the policies to see.
-func (w *Worker) view(ctx context.Context, st *partitionState, it *item) (policy.View, error) {
+func (w *Worker) view(ctx context.Context, b *batch, st *partitionState, it *item) (policy.View, error) {
 	v := policy.View{
 		Asset: string(lineage.PrimaryAsset(it.ev)), Memory: st.memory,
 		Metrics: it.extras.Metrics, ChampionMetrics: it.extras.ChampionMetrics,
@@ -141,7 +147,9 @@ func (w *Worker) view(ctx context.Context, st *partitionState, it *item) (policy
 		return v, err
 	}
 	v.Model, v.ModelFields = string(version), modelFields(version, doc)
-	v.InFlight, err = w.inFlight(ctx, model, st.now)
+	if b.policies.MayRetrain(it.ev) {
+		v.InFlight, err = w.inFlight(ctx, model, st.now)
+	}
 	return v, err
 }
 

@@ -16,6 +16,11 @@ type partitionState struct {
 	home         string
 	asset        *lineage.Asset
 	assetVersion string
+	// guessed is set when nothing was read and the partition was taken for
+	// empty. The commit proves it, by creating the asset, or fails.
+	guessed bool
+	// careful is set after a commit failed: nothing is taken for granted.
+	careful bool
 	// memory is read only when a policy wants it.
 	remembered    bool
 	memory        map[string]policy.Memory
@@ -25,14 +30,28 @@ type partitionState struct {
 	now     time.Time
 }
 
-// document gets a partition's asset: the one at hand, else from the store. It
-// belongs to the caller, who holds the partition's lock, until put back.
-func (w *Worker) document(ctx context.Context, home string) (*partitionState, error) {
+// stateOf gets a partition's state: the one at hand, else, where that mostly
+// turns out right, an empty one, else from the store. It belongs to the
+// caller, who holds the partition's lock, until put back. The careful way does
+// not guess.
+func (w *Worker) stateOf(ctx context.Context, home string, careful bool) (*partitionState, error) {
 	now := w.o.Now().UTC()
 	if st := w.documents.take(home); st != nil {
-		st.now = now
+		st.now, st.careful = now, careful
 		return st, nil
 	}
+	if !careful && w.newcomers.likely(home) {
+		return &partitionState{home: home, asset: &lineage.Asset{}, guessed: true, remembered: true, memory: map[string]policy.Memory{}, now: now}, nil
+	}
+	st, err := w.readState(ctx, home, now)
+	if err == nil {
+		st.careful = careful
+		w.newcomers.note(home, st.assetVersion == "")
+	}
+	return st, err
+}
+
+func (w *Worker) readState(ctx context.Context, home string, now time.Time) (*partitionState, error) {
 	got, err := w.o.Store.Get(ctx, home, lineage.AssetRecord)
 	if err != nil {
 		return nil, err
@@ -99,7 +118,11 @@ func (st *partitionState) put(id, version string, body []byte) {
 }
 
 // stored notes the versions that a commit gave to the documents.
-func (st *partitionState) stored(versions []string) {
+func (w *Worker) stored(st *partitionState, versions []string) {
+	if st.guessed {
+		w.newcomers.note(st.home, true)
+		st.guessed = false
+	}
 	for i, c := range st.changes {
 		switch c.Record.ID {
 		case lineage.AssetRecord:

@@ -54,8 +54,8 @@ func (w *Worker) spread(ctx context.Context, b *batch) {
 // join applies patches to one asset until nobody interferes.
 func (w *Worker) join(ctx context.Context, b *batch, id lineage.ID, patches []lineage.Patch) error {
 	defer w.locks.lock(string(id))()
-	for range maxConflicts {
-		err := w.tryJoin(ctx, b, id, patches)
+	for try := range maxConflicts {
+		err := w.tryJoin(ctx, b, id, patches, try > 0)
 		if !errors.Is(err, lineage.ErrConflict) && !errors.Is(err, lineage.ErrExists) {
 			return err
 		}
@@ -64,8 +64,8 @@ func (w *Worker) join(ctx context.Context, b *batch, id lineage.ID, patches []li
 	return errConflicts
 }
 
-func (w *Worker) tryJoin(ctx context.Context, b *batch, id lineage.ID, patches []lineage.Patch) error {
-	st, err := w.document(ctx, string(id))
+func (w *Worker) tryJoin(ctx context.Context, b *batch, id lineage.ID, patches []lineage.Patch, careful bool) error {
+	st, err := w.stateOf(ctx, string(id), careful)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (w *Worker) tryJoin(ctx context.Context, b *batch, id lineage.ID, patches [
 		if err != nil {
 			return err
 		}
-		st.stored(versions)
+		w.stored(st, versions)
 		published(ctx)
 	}
 	b.note(st.asset)

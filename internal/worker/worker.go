@@ -77,6 +77,7 @@ type Worker struct {
 	// documents are the assets last worked on, so that a burst of events
 	// about one asset reads it once.
 	documents *documents
+	newcomers newcomers
 	pages     pageNumbers
 	// acting counts the batches whose effects go on in the background.
 	acting     chan struct{}
