@@ -42,7 +42,7 @@ func (s *Server) managed(h http.HandlerFunc) http.HandlerFunc {
 // or without "Bearer", an Entra token.
 func (s *Server) mayManage(r *http.Request) bool {
 	token := r.Header.Get("Authorization")
-	if strings.HasPrefix(token, "SharedAccessSignature ") {
+	if isSAS(token) {
 		rights, _, refused := s.verifySAS(token, strings.Trim(r.URL.Path, "/"))
 		return refused == nil && rights.Has(Manage)
 	}

@@ -40,30 +40,37 @@ func (r *request) putToken() answer {
 	return answer{status: 202, description: "Accepted"}
 }
 
-// verify finds out what a token allows and until when.
+// verify finds out what a token allows and until when. A shared access
+// signature is known by its looks: Python's SDK puts it with the type "jwt".
 func (r *request) verify(kind, token, audience string) (Rights, time.Time, *amqp.Error) {
-	s := r.c.s
-	switch kind {
-	case tokenSAS:
-		return s.verifySAS(token, audience)
-	case tokenJWT:
-		if s.o.Token == nil {
-			return 0, time.Time{}, newError(condUnauthorized, "InvalidToken: this namespace takes no Entra tokens")
-		}
-		rights, err := s.o.Token(token)
-		if err != nil {
-			return 0, time.Time{}, newError(condUnauthorized, "InvalidToken: "+err.Error())
-		}
-		until := jwtExpiry(token)
-		if until.IsZero() {
-			until = expiration(r.props.Get("expiration"))
-		}
-		if !until.IsZero() && !s.now().Before(until) {
-			return 0, time.Time{}, newError(condUnauthorized, "ExpiredToken: the token has expired")
-		}
-		return rights, until, nil
+	switch {
+	case kind == tokenSAS, kind == tokenJWT && isSAS(token):
+		return r.c.s.verifySAS(token, audience)
+	case kind == tokenJWT:
+		return r.verifyJWT(token)
 	}
 	return 0, time.Time{}, newError(condInvalidField, "unknown token type '"+kind+"'")
+}
+
+// verifyJWT asks Options.Token. The expiry is the token's own or, if it has
+// none, the one that the request tells.
+func (r *request) verifyJWT(token string) (Rights, time.Time, *amqp.Error) {
+	s := r.c.s
+	if s.o.Token == nil {
+		return 0, time.Time{}, newError(condUnauthorized, "InvalidToken: this namespace takes no Entra tokens")
+	}
+	rights, err := s.o.Token(token)
+	if err != nil {
+		return 0, time.Time{}, newError(condUnauthorized, "InvalidToken: "+err.Error())
+	}
+	until := jwtExpiry(token)
+	if until.IsZero() {
+		until = expiration(r.props.Get("expiration"))
+	}
+	if !until.IsZero() && !s.now().Before(until) {
+		return 0, time.Time{}, newError(condUnauthorized, "ExpiredToken: the token has expired")
+	}
+	return rights, until, nil
 }
 
 // jwtExpiry reads the claim exp of a token whose signature Options.Token has

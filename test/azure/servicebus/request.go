@@ -42,6 +42,7 @@ func (l *inLink) request(d *incoming) {
 	if dropped {
 		return
 	}
+	r.c.s.logf("%s %s: %d %s", r.at.path, r.operation, a.status, a.description)
 	if to := l.replyLink(m.Properties); to != nil {
 		to.reply(a.encode(l.at.kind, m.Properties))
 	}
@@ -102,7 +103,7 @@ func (a answer) encode(kind nodeKind, asked *amqp.Properties) []byte {
 		},
 		Body: amqp.ValueBody(a.value()),
 	}
-	if a.condition != "" {
+	if a.condition != "" && kind == nodeManagement {
 		m.ApplicationProperties.Set("errorCondition", a.condition)
 	}
 	if asked != nil {

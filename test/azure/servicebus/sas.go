@@ -12,6 +12,11 @@ import (
 	"github.com/modelwarden/modelwarden/test/azure/servicebus/amqp"
 )
 
+// sasPrefix begins every shared access signature.
+const sasPrefix = "SharedAccessSignature "
+
+func isSAS(token string) bool { return strings.HasPrefix(token, sasPrefix) }
+
 // verifySAS checks a shared access signature for an audience, as Microsoft's
 // "Service Bus access control with Shared Access Signatures" describes it.
 func (s *Server) verifySAS(token, audience string) (Rights, time.Time, *amqp.Error) {
@@ -44,7 +49,7 @@ func (s *Server) verifySAS(token, audience string) (Rights, time.Time, *amqp.Err
 // sasFields takes a token apart; values stay as they are encoded, but for the
 // policy's name.
 func sasFields(token string) (map[string]string, bool) {
-	rest, ok := strings.CutPrefix(token, "SharedAccessSignature ")
+	rest, ok := strings.CutPrefix(token, sasPrefix)
 	if !ok {
 		return nil, false
 	}

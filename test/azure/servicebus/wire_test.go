@@ -105,6 +105,8 @@ func TestTokensThatAreRefused(t *testing.T) {
 			want                         int32
 		}{
 			"good":            {good, name, "", "", 202},
+			"called a jwt":    {good, name, "jwt", "", 202},
+			"a jwt":           {"e30.e30.e30", name, "jwt", "", 401},
 			"below":           {good, name + "/$management", "", "", 202},
 			"by host alone":   {sas(d.s, "localhost", later), name, "", "", 202},
 			"expired":         {sas(d.s, name, time.Now().Add(-time.Second)), name, "", "", 401},
