@@ -5,6 +5,7 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"time"
 
+	store "github.com/modelwarden/modelwarden/internal/azure/cosmos"
 	"github.com/modelwarden/modelwarden/test/azure/cosmos"
 	"github.com/modelwarden/modelwarden/test/azure/eventgrid"
 	"github.com/modelwarden/modelwarden/test/azure/servicebus"
@@ -95,10 +97,22 @@ func (s *Stack) startCosmos(o Options) error {
 		return err
 	}
 	s.Cosmos = cosmos.New(cosmos.Options{})
-	s.Cosmos.CreateContainer(Database, Container, cosmos.ContainerOptions{
-		PartitionKey: "/pk", DefaultTTL: -1, IncludedPaths: []string{"/pk/?", "/o/?"},
-	})
-	return s.Cosmos.Start(address)
+	if err := s.Cosmos.Start(address); err != nil {
+		return err
+	}
+	return s.provision()
+}
+
+// provision creates database and container the way the product does it, so
+// that there is one place which says how they have to be.
+func (s *Stack) provision() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	records, err := store.Open(store.Options{Endpoint: s.Cosmos.URL(), Key: s.Cosmos.Key(), Database: Database, Container: Container})
+	if err != nil {
+		return err
+	}
+	return errors.Join(records.Provision(ctx), records.Close())
 }
 
 // Close stops all servers. It may be called more than once.
