@@ -348,7 +348,7 @@ func noise(size int, seed byte) []byte {
 }
 
 // awkward are runes that some encoding makes long.
-var awkward = []string{"\x00", "\x1f", "\"", "/", "&", "<", "\x7f", "\u2028", "\uffff", "\U0001f986"}
+var awkward = []string{"\x00", "<", "\u2028", "\uffff", "\U0001f986"}
 
 // lawCommitWorst fills a commit to its limits with what is hardest to store:
 // bodies that do not compress, names of runes that have to be escaped.

@@ -77,9 +77,12 @@ func (f *Faults) Stop() {
 
 // next decides about a request.
 func (f *Faults) next(op Operation, r *http.Request) Fault {
+	if f.Only != nil && !f.Only(op, r) { // may make requests of its own
+		return Fault{}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.off || f.Only != nil && !f.Only(op, r) {
+	if f.off {
 		return Fault{}
 	}
 	if len(f.Script) > 0 {

@@ -1,0 +1,316 @@
+package cosmos_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/modelwarden/modelwarden/internal/azure/cosmos"
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	server "github.com/modelwarden/modelwarden/test/azure/cosmos"
+)
+
+func record(op lineage.Op, id, body, version string) lineage.Change {
+	return lineage.Change{Op: op, Record: lineage.Record{ID: id, Body: []byte(body), Version: version}}
+}
+
+// commit makes changes that must succeed.
+func (h *harness) commit(t testing.TB, changes ...lineage.Change) []string {
+	t.Helper()
+	versions, err := h.store.Commit(t.Context(), "p", changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return versions
+}
+
+func (h *harness) get(t testing.TB, id string) lineage.Record {
+	t.Helper()
+	got, err := h.store.Get(t.Context(), "p", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got[0]
+}
+
+// onBatch lets faults befall batches only.
+func onBatch() *server.Faults {
+	return &server.Faults{Only: func(op server.Operation, _ *http.Request) bool { return op == server.Batch }}
+}
+
+// TestLostAnswers loses the answer to the first try of every kind of commit:
+// it is made once and the versions are the records' own.
+func TestLostAnswers(t *testing.T) {
+	for name, fault := range map[string]server.Fault{"408": lostTimeout, "503": lostUnavailable, "connection": lostConnection} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				faults := onBatch()
+				h := openHarness(t, server.Options{Faults: faults})
+				faults.Add(fault)
+				v := h.commit(t, record(lineage.Create, "a", "1", ""), record(lineage.Create, "b", "1", ""))
+				faults.Add(fault)
+				v2 := h.commit(t, record(lineage.Replace, "a", "2", v[0]), record(lineage.Delete, "b", "", v[1]), record(lineage.Upsert, "c", "2", ""))
+				if a, c := h.get(t, "a"), h.get(t, "c"); a.Version != v2[0] || string(a.Body) != "2" || v2[1] != "" || c.Version != v2[2] {
+					t.Errorf("versions %q, records %+v, %+v", v2, a, c)
+				}
+				faults.Add(fault)
+				h.commit(t, record(lineage.Delete, "a", "", v2[0]))
+				faults.Add(server.Fault{}, fault)
+				h.commit(t, record(lineage.Delete, "c", "", v2[2]), record(lineage.Delete, "a", "", ""))
+				if n := h.server.Stats()[server.Batch].Requests; n != 5 {
+					t.Errorf("%d batches for 4 commits; only the one that meets an absent record takes two", n)
+				}
+				if r := h.get(t, "c"); r.Version != "" {
+					t.Errorf("c is still there: %+v", r)
+				}
+			})
+		})
+	}
+}
+
+// TestDoubtIsNoExcuse fails the first try without effect while somebody else
+// holds the record: the conflict is real.
+func TestDoubtIsNoExcuse(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		faults := onBatch()
+		h := openHarness(t, server.Options{Faults: faults})
+		v := h.commit(t, record(lineage.Create, "a", "theirs", ""))
+		for _, c := range []struct {
+			change lineage.Change
+			want   error
+		}{
+			{record(lineage.Create, "a", "ours", ""), lineage.ErrExists},
+			{record(lineage.Replace, "a", "ours", `"old"`), lineage.ErrConflict},
+			{record(lineage.Delete, "a", "", `"old"`), lineage.ErrConflict},
+		} {
+			faults.Add(server.Fault{Status: 503}, server.Fault{Drop: true})
+			if _, err := h.store.Commit(t.Context(), "p", []lineage.Change{record(lineage.Upsert, "b", "x", ""), c.change}); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		}
+		if a := h.get(t, "a"); a.Version != v[0] {
+			t.Errorf("a was changed: %+v", a)
+		}
+	})
+}
+
+// intruder lets somebody else act after a number of requests.
+type intruder struct {
+	policy.Transporter
+	after int
+	act   func()
+}
+
+func (i *intruder) Do(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("x-ms-cosmos-is-batch-request") != "" {
+		if i.after--; i.after == -1 {
+			i.act()
+		}
+	}
+	return i.Transporter.Do(r)
+}
+
+// TestOverwrittenWhileInDoubt loses the answer, and before anybody looks
+// somebody else writes over one of the two records: the commit was made, and
+// the version it reports for that one meets the other's.
+func TestOverwrittenWhileInDoubt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := openHarness(t, server.Options{})
+		o := h.options()
+		lost := &losing{Transporter: o.Transport, act: func() { h.commit(t, record(lineage.Upsert, "a", "theirs", "")) }}
+		o.Transport = lost
+		ours, err := cosmos.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ours.Close()
+		v, err := ours.Commit(t.Context(), "p", []lineage.Change{record(lineage.Create, "a", "ours", ""), record(lineage.Create, "b", "ours", "")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b := h.get(t, "b"); b.Version != v[1] {
+			t.Errorf("b is at %s, reported was %s", b.Version, v[1])
+		}
+		if _, err := ours.Commit(t.Context(), "p", []lineage.Change{record(lineage.Replace, "a", "again", v[0])}); !errors.Is(err, lineage.ErrConflict) {
+			t.Errorf("got %v, want a conflict with who wrote over it", err)
+		}
+		if a := h.get(t, "a"); string(a.Body) != "theirs" || v[0] == "" {
+			t.Errorf("a is %q, reported was version %q", a.Body, v[0])
+		}
+	})
+}
+
+// losing loses the answer to the first batch, then lets somebody else act.
+type losing struct {
+	policy.Transporter
+	done bool
+	act  func()
+}
+
+func (l *losing) Do(r *http.Request) (*http.Response, error) {
+	resp, err := l.Transporter.Do(r)
+	if r.Header.Get("x-ms-cosmos-is-batch-request") == "" || l.done {
+		return resp, err
+	}
+	l.done = true
+	l.act()
+	return nil, io.ErrUnexpectedEOF
+}
+
+// TestAbsentRecordAppears creates a record between the look that found it
+// absent and the batch that relies on it.
+func TestAbsentRecordAppears(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := openHarness(t, server.Options{})
+		o := h.options()
+		o.Transport = &intruder{Transporter: o.Transport, after: 1, act: func() { h.commit(t, record(lineage.Create, "a", "theirs", "")) }}
+		ours, err := cosmos.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ours.Close()
+		if _, err := ours.Commit(t.Context(), "p", []lineage.Change{record(lineage.Delete, "a", "", ""), record(lineage.Create, "b", "1", "")}); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := h.get(t, "a"), h.get(t, "b"); a.Version != "" || b.Version == "" {
+			t.Errorf("a %+v, b %+v", a, b)
+		}
+	})
+}
+
+// TestEmptyBatchAnswer: an answer without results is no success and no
+// failure; what happened is read back.
+func TestEmptyBatchAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, status := range []int{http.StatusOK, http.StatusMultiStatus} {
+			h := openHarness(t, server.Options{})
+			o := h.options()
+			o.Transport = &emptied{o.Transport, status, true}
+			ours, err := cosmos.Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := ours.Commit(t.Context(), "p", []lineage.Change{record(lineage.Create, "a", "1", "")})
+			if a := h.get(t, "a"); err != nil || a.Version != v[0] {
+				t.Errorf("%d: %q, %v, stored is %+v", status, v, err, a)
+			}
+			_ = ours.Close()
+		}
+	})
+}
+
+type emptied struct {
+	policy.Transporter
+	status int
+	armed  bool
+}
+
+func (e *emptied) Do(r *http.Request) (*http.Response, error) {
+	resp, err := e.Transporter.Do(r)
+	if e.armed && err == nil && r.Header.Get("x-ms-cosmos-is-batch-request") != "" {
+		e.armed = false
+		resp.StatusCode, resp.Body = e.status, io.NopCloser(strings.NewReader("[]"))
+	}
+	return resp, err
+}
+
+// TestRetriesAreBounded counts the requests to an account that is down, and
+// keeps to the caller's time.
+func TestRetriesAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		faults := &server.Faults{Rates: []server.Rate{{Fault: server.Fault{Status: 503}, Probability: 1}}, Only: func(op server.Operation, _ *http.Request) bool { return op == server.Batch || op == server.ReadItem }}
+		counter := &batches{}
+		h := openHarness(t, server.Options{Faults: faults})
+		o := h.options()
+		counter.Transporter, o.Transport = o.Transport, counter
+		s, err := cosmos.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		start := time.Now()
+		_, err = s.Commit(t.Context(), "p", []lineage.Change{record(lineage.Create, "a", "1", "")})
+		if err == nil || !strings.Contains(err.Error(), "503") || counter.n != 8 {
+			t.Errorf("%d tries, %v", counter.n, err)
+		}
+		if d := time.Since(start); d > 15*time.Second || d < 2*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start = time.Now()
+		if _, err := s.Get(ctx, "p", "a"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+type batches struct {
+	policy.Transporter
+	n int
+}
+
+func (b *batches) Do(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("x-ms-cosmos-is-batch-request") != "" {
+		b.n++
+	}
+	return b.Transporter.Do(r)
+}
+
+// TestThrottlingIsObeyed waits as long as the service says.
+func TestThrottlingIsObeyed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		faults := onBatch()
+		h := openHarness(t, server.Options{Faults: faults})
+		faults.Add(server.Fault{Status: 429, RetryAfter: 3 * time.Second}, server.Fault{Status: 449})
+		start := time.Now()
+		h.commit(t, record(lineage.Create, "a", "1", ""))
+		if d := time.Since(start); d < 3*time.Second || d > 4*time.Second {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
+// TestSilentConnection gives up on a request that nobody answers.
+func TestSilentConnection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		faults := onBatch()
+		h := openHarness(t, server.Options{Faults: faults})
+		h.commit(t, record(lineage.Create, "a", "1", ""))
+		faults.Add(server.Fault{Delay: time.Hour})
+		start := time.Now()
+		h.commit(t, record(lineage.Upsert, "a", "2", ""))
+		if d := time.Since(start); d > 15*time.Second {
+			t.Errorf("it took %v", d)
+		}
+		h.get(t, "a")
+	})
+}
+
+// TestFirstContactFails fails what the SDK asks before its first request; it
+// would hold that against every request for five minutes.
+func TestFirstContactFails(t *testing.T) {
+	for name, fault := range map[string]server.Fault{"503": {Status: 503}, "connection": {Drop: true}, "403": {Status: 403}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				h := openHarness(t, server.Options{Faults: &server.Faults{Script: []server.Fault{fault}}})
+				start := time.Now()
+				_, err := h.store.Get(t.Context(), "p", "a")
+				if name == "403" && err == nil {
+					t.Error("a refusal is no fault to hide")
+				} else if name == "403" {
+					_, err = h.store.Get(t.Context(), "p", "a")
+				}
+				if err != nil || time.Since(start) > 10*time.Second {
+					t.Errorf("after %v: %v", time.Since(start), err)
+				}
+			})
+		})
+	}
+}
