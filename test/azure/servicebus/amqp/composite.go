@@ -197,9 +197,9 @@ func Format(c any) string {
 	return s.Type().Name() + "{" + strings.Join(fields, " ") + "}"
 }
 
-// mandatory is how many leading fields a reader may insist on even where they
-// are zero.
-var mandatory = map[uint64]int{0x10: 1, 0x11: 4, 0x12: 3, 0x13: 4, 0x14: 1, 0x15: 2, 0x16: 1, 0x44: 1, 0x70: 5}
+// mandatory is how many leading fields are written even where they are zero or
+// null: some clients insist on them, as on all that Azure writes.
+var mandatory = map[uint64]int{0x10: 1, 0x11: 4, 0x12: 3, 0x13: 4, 0x14: 1, 0x15: 2, 0x16: 1, 0x1d: 3, 0x44: 1, 0x70: 5}
 
 // fieldValue is the AMQP value of a struct's field.
 func fieldValue(f reflect.Value) any {
