@@ -120,21 +120,19 @@ func (s *session) settle(dl *delivery, d *amqp.Disposition) {
 	}
 	q := dl.l.at.queue
 	hit := s.c.s.o.Faults.strike(Settling, q.path)
-	if hit.drop {
+	switch {
+	case hit.drop:
 		s.c.drop()
 		return
-	}
-	if hit.detach != nil {
+	case hit.detach != nil:
 		dl.l.detach(hit.detach)
 		return
-	}
-	if hit.expire {
+	case hit.dropAfter:
+		s.c.drop() // what follows takes effect, its answer is not sent
+	case hit.expire:
 		q.expireToken(dl.token)
 	}
 	refused := hit.refusal
-	if hit.dropAfter {
-		s.c.drop()
-	}
 	if refused == nil {
 		refused = q.settle(dl.token, o)
 	}
