@@ -62,8 +62,10 @@ type App struct {
 	// publications plan the telling of our own changes; nil when nobody is
 	// told.
 	publications *worker.Publications
-	server       *http.Server
-	listener     net.Listener
+	// pull fetches events; nil when none are to be fetched.
+	pull     *ingest.Pull
+	server   *http.Server
+	listener net.Listener
 }
 
 // New opens the store, binds the address and wires everything. When it fails
@@ -100,6 +102,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	handler, err := a.handler(access, parser)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.wirePull(); err != nil {
 		return nil, err
 	}
 	if a.listener, err = net.Listen("tcp", a.cfg.Listen); err != nil {
@@ -256,6 +261,9 @@ func (a *App) Run(ctx context.Context) error {
 		g.Go(func() error { a.watchBurials(ctx); return nil })
 	} else if a.engines.embedded {
 		a.log.Warn("no worker runs here, and nobody else can work on an embedded store: events are kept until a process with that role uses the folder")
+	}
+	if a.pull != nil {
+		g.Go(func() error { return a.pull.Run(ctx) })
 	}
 	if a.o.Reload != nil {
 		g.Go(func() error { a.rules.watch(ctx, a.o.Files, a.o.Hangup); return nil })

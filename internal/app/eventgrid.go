@@ -11,6 +11,7 @@ import (
 	"github.com/modelwarden/modelwarden/internal/azure/eventgrid"
 	"github.com/modelwarden/modelwarden/internal/effect"
 	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/ingest"
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
 	"github.com/modelwarden/modelwarden/internal/review"
@@ -62,6 +63,24 @@ func (c *Config) source(creds *credentials) (*eventgrid.Source, error) {
 		return nil, fmt.Errorf("pull: %w", err)
 	}
 	return out, nil
+}
+
+// wirePull makes a subscriber fetch events, where the configuration names a
+// subscription.
+func (a *App) wirePull() error {
+	if !a.cfg.hasRole(RoleSubscriber) {
+		return nil
+	}
+	source, err := a.cfg.source(a.creds)
+	if err != nil || source == nil {
+		return err
+	}
+	p := a.cfg.Pull
+	a.pull, err = ingest.NewPull(ingest.PullOptions{
+		Source: source, Queue: a.engines.queue, Name: p.Topic + "/" + p.Subscription, Batch: p.Batch, Wait: time.Duration(p.Wait),
+		Registerer: a.registry, Logger: a.log,
+	})
+	return err
 }
 
 // wirePublishing makes workers and the desk plan publications, and gives the

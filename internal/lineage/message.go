@@ -8,7 +8,8 @@ const (
 	PropKind = "mw-kind"
 	// PropReceived is when the subscriber accepted the event (RFC 3339).
 	PropReceived = "mw-received"
-	// PropVia names the way in: "webhook", "azure-monitor", "pull", "sandbox".
+	// PropVia names the way in: "webhook", "azure-monitor",
+	// "eventgrid-pull", "servicebus", "sandbox".
 	PropVia = "mw-via"
 	// PropProblem and PropProblemDetail say why a KindRaw body was not understood:
 	// a short stable word, and a sentence.

@@ -28,6 +28,9 @@ const (
 	Developer Kind = "developer"
 )
 
+// Credential gives tokens to the adapters of Azure services.
+type Credential = azcore.TokenCredential
+
 // Options say which identity is meant.
 type Options struct {
 	Kind Kind
@@ -46,12 +49,12 @@ type Options struct {
 
 // New makes the credential. It asks nobody yet; a wrong identity shows at the
 // first token.
-func New(o Options) (azcore.TokenCredential, error) {
+func New(o Options) (Credential, error) {
 	client := azcore.ClientOptions{Transport: o.Transport}
 	if o.Authority != "" {
 		client.Cloud = cloud.Configuration{ActiveDirectoryAuthorityHost: o.Authority}
 	}
-	var c azcore.TokenCredential
+	var c Credential
 	var err error
 	switch o.Kind {
 	case Managed:
