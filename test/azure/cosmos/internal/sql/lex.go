@@ -66,7 +66,8 @@ func lex(query string) ([]token, error) {
 
 // next reads the token at pos and says where it ends.
 func next(query string, pos int) (t token, end int, err error) {
-	switch r, _ := utf8.DecodeRuneInString(query[pos:]); {
+	r, _ := utf8.DecodeRuneInString(query[pos:])
+	switch {
 	case r == '\'' || r == '"':
 		return quoted(query, pos)
 	case r >= '0' && r <= '9' || r == '-' && pos+1 < len(query) && query[pos+1] >= '0' && query[pos+1] <= '9':
@@ -85,7 +86,7 @@ func next(query string, pos int) (t token, end int, err error) {
 		}
 	}
 	if strings.IndexByte("=<>()[],.*", query[pos]) < 0 {
-		return t, 0, &Error{pos, fmt.Sprintf("Syntax error, unexpected %q", query[pos:pos+1])}
+		return t, 0, &Error{pos, fmt.Sprintf("Syntax error, unexpected '%c'", r)}
 	}
 	return token{symbol, query[pos : pos+1], pos}, pos + 1, nil
 }
