@@ -14,15 +14,15 @@ test: ## all tests that need nothing but Go
 	$(GO) test ./...
 
 race: ## the same under the race detector (needs a C compiler)
-	$(GO) test -race ./internal/... ./cmd/...
+	$(GO) test -race ./internal/... ./cmd/... ./test/azure/...
 
 lint: ## format, vet, static analysis
-	@out="$$(gofmt -l cmd internal test)"; if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
+	@out="$$(gofmt -l cmd infra internal test)"; if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
 fuzz: ## every fuzz target for a while: make fuzz FUZZTIME=1m
-	@for pkg in $$($(GO) list ./internal/...); do \
+	@for pkg in $$($(GO) list ./internal/... ./test/azure/...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),20s) $$pkg || exit 1; done; done
 

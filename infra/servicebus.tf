@@ -34,7 +34,7 @@ resource "azapi_resource" "queue" {
     properties = merge(
       {
         # The longest there is. A worker that dies holds its messages until then.
-        lockDuration                     = "PT5M"
+        lockDuration                     = "PT1M"
         maxDeliveryCount                 = var.max_deliveries
         deadLetteringOnMessageExpiration = true
         # Drops what is sent twice in a row, for cheap. What comes again later

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,6 +76,18 @@ func Start(t *testing.T, cmd *exec.Cmd) *Process {
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done
+}
+
+// Stop ends the program the civil way and waits for its end.
+func (p *Process) Stop(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	<-p.done
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("%s ended with %d after SIGTERM", filepath.Base(p.cmd.Path), code)
+	}
 }
 
 // Alive fails the test when the program ended by itself.

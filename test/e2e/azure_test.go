@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"github.com/modelwarden/modelwarden/test/azure/cosmos"
+	"github.com/modelwarden/modelwarden/test/azure/eventgrid"
 	"github.com/modelwarden/modelwarden/test/azure/servicebus"
 	"github.com/modelwarden/modelwarden/test/boot"
 )
@@ -196,6 +200,117 @@ func (a *apart) crash(n int) {
 
 func (a *apart) end() { a.killEverything(a.worker(0), a.worker(1), a.in.Load(), a.web) }
 
+// rolling is an installation that is restarted process by process, each the
+// civil way, as a deployment does it.
+type rolling struct{ *apart }
+
+func (r rolling) crash(n int) {
+	switch n % 3 {
+	case 0, 1:
+		r.worker(n % 3).Stop(r.cloud.t)
+		r.restartWorker(n % 3)
+	case 2:
+		r.in.Load().Stop(r.cloud.t)
+		r.restartSubscriber()
+	}
+}
+
+func TestARollingRestartLosesNothing(t *testing.T) {
+	batches := crashBatches(t, azureCrashEvents)
+	calm := runCrashLoad(t, batches, 0, startAlone(t))
+	c := newCloud(t)
+	start := startApart(c)
+	rolled := runCrashLoad(t, batches, crashKills, func(config string) installation { return rolling{start(config).(*apart)} })
+	compareRuns(t, calm, rolled)
+}
+
+// TestEventGridDeliversStraightIntoTheQueue plays Event Grid with the queue as
+// its destination, in both schemas, one event or an array of one.
+func TestEventGridDeliversStraightIntoTheQueue(t *testing.T) {
+	c := newCloud(t)
+	s := c.install(noPolicies(t))
+	topic := eventgrid.NewTopic(eventgrid.TopicOptions{ResourceID: workspaceID})
+	into := func(m eventgrid.Message) error {
+		return c.bus.Deliver(azureQueue, servicebus.Message{MessageID: m.ID, Body: m.Body, ContentType: "application/json", Properties: anyProperties(m.Properties)})
+	}
+	for _, sub := range []eventgrid.Subscription{
+		{Name: "objects", Queue: into}, {Name: "arrays", Queue: into, QueueArray: true}, {Name: "cloud", Queue: into, Schema: eventgrid.CloudEvents},
+	} {
+		if err := topic.Subscribe(sub); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range story() {
+		data, err := json.Marshal(e.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		topic.Publish(eventgrid.Event{ID: e.id, Source: workspaceID, Type: e.kind, Subject: e.subject, Time: e.at, Data: data})
+	}
+	boot.Eventually(t, 30*time.Second, "all is delivered", func() error {
+		if in := c.bus.Stats().MessagesIn; in < 3*int64(len(story())) {
+			return fmt.Errorf("%d messages came", in)
+		}
+		return nil
+	})
+	s.drained(30 * time.Second)
+	checkLineage(t, s)
+	checkLog(t, s)
+}
+
+func anyProperties(in map[string]string) map[string]any {
+	out := map[string]any{}
+	for k, v := range in {
+		out[k] = v
+	}
+	return out
+}
+
+// TestALargeEventGoesThroughASmallQueue posts events of nearly a megabyte to a
+// queue that takes 256 KB: one that compresses, which stays whole, and one that
+// does not, which is cut and says so.
+func TestALargeEventGoesThroughASmallQueue(t *testing.T) {
+	c := newCloud(t)
+	s := c.install(noPolicies(t))
+	noise := make([]byte, 600<<10)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := range noise {
+		noise[i] = byte(rng.Uint32())
+	}
+	for id, note := range map[string]string{"whole": strings.Repeat("x", 900<<10), "cut": base64.StdEncoding.EncodeToString(noise)} {
+		body, err := json.Marshal(map[string]any{"specversion": "1.0", "id": id, "source": workspaceID,
+			"type": "Microsoft.MachineLearningServices.ModelRegistered", "subject": "models/" + id + ":1", "time": "2026-11-02T09:00:00Z",
+			"data": map[string]any{"modelName": id, "modelVersion": "1", "modelTags": map[string]any{"note": note, "owner": "risk-ml"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.post("application/cloudevents+json", string(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.drained(30 * time.Second)
+	events, err := list[struct{ Key, ID string }](s, "/api/v1/events", nil)
+	if err != nil || len(events) != 2 {
+		t.Fatal(events, err)
+	}
+	for _, e := range events {
+		var one struct {
+			Notes []string
+			Event struct{ Data json.RawMessage }
+		}
+		if err := s.Get("/api/v1/events/"+e.Key, &one); err != nil {
+			t.Fatal(err)
+		}
+		told := strings.Contains(fmt.Sprint(one.Notes), "too large for the queue")
+		if whole := len(one.Event.Data) > 900<<10; e.ID == "whole" && (!whole || told) {
+			t.Errorf("%s: %d bytes, notes %v", e.ID, len(one.Event.Data), one.Notes)
+		}
+		if marked := strings.Contains(string(one.Event.Data), "sha256"); e.ID == "cut" && (!marked || !told) {
+			t.Errorf("%s: marked %v, notes %v", e.ID, marked, one.Notes)
+		}
+	}
+}
+
 // azureCrashEvents is the size of the crash test there.
 const azureCrashEvents = 1500
 
@@ -211,4 +326,14 @@ func TestNothingAcceptedIsLostByKillingOnAzure(t *testing.T) {
 	if n := c.bus.Counts(azureQueue).DeadLetter; n > 0 {
 		t.Errorf("%d messages are dead letters", n)
 	}
+}
+
+// noPolicies is a configuration that asks for nothing.
+func noPolicies(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "policies.yaml")
+	if err := os.WriteFile(file, []byte("policies: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
