@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -37,6 +38,7 @@ type Client struct {
 	// work counts calls and what they left behind.
 	work sync.WaitGroup
 
+	line      atomic.Pointer[line] // the connection, nil before the first
 	sender    slot[*azservicebus.Sender]
 	manager   slot[*azservicebus.Receiver] // renews and settles by lock token
 	graveyard slot[*azservicebus.Receiver] // peeks at the dead letters
@@ -57,33 +59,30 @@ func Open(o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{o: o, host: at.host, secrets: at.redactor(), digging: make(chan struct{}, 1), linking: make(chan struct{}, 1)}
-	if c.sdk, err = o.connect(); err == nil {
+	c.life, c.end = context.WithCancelCause(context.Background())
+	if c.sdk, err = c.connect(); err == nil {
 		c.admin, err = o.administer(at.emulator)
 	}
 	if err != nil {
 		return nil, errors.New("service bus: " + c.secrets.Replace(err.Error()))
 	}
-	c.life, c.end = context.WithCancelCause(context.Background())
 	c.openSlots()
 	c.pool = newPool(c)
 	c.ahead = newAhead(c)
 	return c, nil
 }
 
-// connect makes the SDK's client. Its retries are few and short: Queue leaves
-// retrying to its callers, and what remains is to get over a broken link.
-func (o Options) connect() (*azservicebus.Client, error) {
+// connect makes the SDK's client. It does not retry: see open.go.
+func (c *Client) connect() (*azservicebus.Client, error) {
 	options := &azservicebus.ClientOptions{
-		ApplicationID: "modelwarden",
-		RetryOptions:  azservicebus.RetryOptions{MaxRetries: 3, RetryDelay: 250 * time.Millisecond, MaxRetryDelay: 2 * time.Second},
+		ApplicationID:    "modelwarden",
+		RetryOptions:     azservicebus.RetryOptions{MaxRetries: -1},
+		NewWebSocketConn: func(ctx context.Context, _ azservicebus.NewWebSocketConnArgs) (net.Conn, error) { return c.dial(ctx) },
 	}
-	if o.Dial != nil {
-		options.NewWebSocketConn = func(ctx context.Context, _ azservicebus.NewWebSocketConnArgs) (net.Conn, error) { return o.Dial(ctx) }
+	if c.o.ConnectionString != "" {
+		return azservicebus.NewClientFromConnectionString(c.o.ConnectionString, options)
 	}
-	if o.ConnectionString != "" {
-		return azservicebus.NewClientFromConnectionString(o.ConnectionString, options)
-	}
-	return azservicebus.NewClient(o.Namespace, o.Credential, options)
+	return azservicebus.NewClient(c.o.Namespace, c.o.Credential, options)
 }
 
 func (c *Client) openSlots() {

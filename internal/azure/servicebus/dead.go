@@ -96,25 +96,22 @@ func parseID(id string) (int64, bool) {
 // peekDead looks at up to n dead letters from a sequence number on. Without a
 // number nobody could find them again, so such are left out.
 func (c *Client) peekDead(ctx context.Context, from int64, n int) ([]*azservicebus.ReceivedMessage, error) {
-	r, err := c.graveyard.get(ctx)
 	var page []*azservicebus.ReceivedMessage
-	if err == nil {
-		limited, cancel := context.WithTimeout(ctx, callLimit)
-		defer cancel()
-		page, err = await(limited, c, func(ctx context.Context) ([]*azservicebus.ReceivedMessage, error) {
-			return r.PeekMessages(ctx, n, &azservicebus.PeekMessagesOptions{FromSequenceNumber: &from})
-		}, nil)
+	err := c.graveyard.use(ctx, callLimit, func(ctx context.Context, r *azservicebus.Receiver) error {
+		got, err := r.PeekMessages(ctx, n, &azservicebus.PeekMessagesOptions{FromSequenceNumber: &from})
+		page = got
+		return err
+	})
+	if err != nil {
+		return nil, c.fault(ctx, "look at the dead letters of "+c.o.Queue, err)
 	}
-	err = c.fault(ctx, "look at the dead letters of "+c.o.Queue, err)
-	if relink(err) {
-		c.graveyard.replace(r)
-	}
+	c.health.reached(c.o.Now())
 	for _, m := range page {
 		if m.SequenceNumber == nil {
 			return nil, fmt.Errorf("service bus: a dead letter of %s has no sequence number", c.o.Queue)
 		}
 	}
-	return page, err
+	return page, nil
 }
 
 // readDead reads a dead letter, whoever made it one.

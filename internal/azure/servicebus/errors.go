@@ -176,9 +176,3 @@ func (c *Client) ended(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
-
-// relink tells whether what an error came from is of no use any more.
-func relink(err error) bool {
-	var f *fault
-	return errors.As(err, &f) && f.relink
-}

@@ -242,6 +242,27 @@ func TestDelayedRetryOfALostLock(t *testing.T) {
 	})
 }
 
+// The copy comes first: while it can't be sent, the original stays, and its
+// lease too.
+func TestDelayedRetryWithoutASender(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.send(message("a"), message("b"))
+		a, b := s.one(), s.one()
+		s.faults.On(broker.Sending, "q").Always().Refuse("com.microsoft:server-busy", "slow down")
+		err := s.Queue().Settle(s.Context(), []lineage.Settlement{
+			{Lease: a.Lease, Verdict: lineage.Retry, After: time.Hour}, {Lease: b.Lease},
+		})
+		var settle *lineage.SettleError
+		if !errors.As(err, &settle) || len(settle.Failed) != 1 || settle.Failed[0] == nil || errors.Is(err, lineage.ErrLeaseLost) {
+			s.Fatalf("got %v", err)
+		}
+		s.counts(broker.Counts{Locked: 1})
+		s.faults.Clear()
+		s.must(s.settle(a, lineage.Retry, time.Hour))
+		s.counts(broker.Counts{Scheduled: 1})
+	})
+}
+
 func TestBusyBroker(t *testing.T) {
 	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
 		s.faults.On(broker.Sending, "q").Times(2).Refuse("com.microsoft:server-busy", "slow down")
@@ -291,6 +312,21 @@ func TestBatchOnADeadLine(t *testing.T) {
 			s.Errorf("it took %v", took)
 		}
 		s.counts(broker.Counts{})
+	})
+}
+
+// The service closes links that were idle for ten minutes. Nobody notices.
+func TestDetachedLink(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		got := make(chan error, 1)
+		go func() {
+			_, err := s.Queue().Receive(s.Context(), 1)
+			got <- err
+		}()
+		s.Advance(10 * time.Minute)
+		s.faults.On(broker.Delivering, "q").Detach("amqp:link:detach-forced", "idle for 10 minutes")
+		s.send(message("a"))
+		s.must(<-got)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 )
@@ -11,8 +12,30 @@ import (
 // The SDK opens links at their first use, under the context of that use, and
 // azservicebus v1.11.0 is frail there: two first uses at once open two links
 // and forget one, with the goroutine that renews its token; a context that
-// ends meanwhile costs everybody the connection. So links are opened here: one
-// at a time, under the client's own context. Callers only wait.
+// ends meanwhile costs everybody the connection. The same happens when it
+// opens a broken link anew. So it is not let: links are opened here, one at a
+// time and under the client's own context, while callers only wait; it makes
+// no second tries; and a link that broke is replaced by a new one, here.
+
+// A call that failed in passing is tried again a few times, for two seconds in
+// all: long enough to get over a broken connection. Longer waiting is left to
+// the callers of Queue.
+const (
+	maxTries   = 4
+	firstPause = 250 * time.Millisecond
+)
+
+// pause waits before the try after the given one; false when ctx ended.
+func pause(ctx context.Context, try int) bool {
+	t := time.NewTimer(firstPause << try)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // linked is an object of the SDK that lives on links.
 type linked interface {
@@ -52,20 +75,30 @@ func connected[T linked](ctx context.Context, c *Client, create func() (T, error
 	return awaitAtMost(ctx, c, 0, func(context.Context) (object T, err error) {
 		limited, cancel := context.WithTimeout(c.life, callLimit)
 		defer cancel()
-		select {
-		case c.linking <- struct{}{}:
-			defer func() { <-c.linking }()
-		case <-limited.Done():
-			return object, limited.Err()
-		}
-		if object, err = create(); err != nil {
-			return object, err
-		}
-		if err = connect(limited, object); err != nil {
-			c.dismiss(object.Close)
+		for try := range maxTries {
+			object, err = connectedOnce(limited, c, create, connect)
+			if err == nil || !classify(err).retryable || !pause(limited, try) {
+				break
+			}
 		}
 		return object, err
 	}, late)
+}
+
+func connectedOnce[T linked](ctx context.Context, c *Client, create func() (T, error), connect func(context.Context, T) error) (object T, err error) {
+	select {
+	case c.linking <- struct{}{}:
+		defer func() { <-c.linking }()
+	case <-ctx.Done():
+		return object, ctx.Err()
+	}
+	if object, err = create(); err != nil {
+		return object, err
+	}
+	if err = connect(ctx, object); err != nil {
+		c.dismiss(object.Close)
+	}
+	return object, err
 }
 
 // slot holds an object of the SDK that many calls share. It is opened when
@@ -121,12 +154,34 @@ func (s *slot[T]) open(o *opening[T]) {
 	close(o.done)
 }
 
+// use calls the object, within a limit for each try. A call that got no answer
+// is not tried again: that would double the limit.
+func (s *slot[T]) use(ctx context.Context, limit time.Duration, call func(context.Context, T) error) error {
+	for try := 0; ; try++ {
+		object, err := s.get(ctx)
+		if err != nil {
+			return err
+		}
+		err = s.c.do(ctx, limit, func(ctx context.Context) error { return call(ctx, object) })
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		m := classify(err)
+		if m.relink {
+			s.replace(object)
+		}
+		if m == noAnswer || !m.retryable || try == maxTries-1 || !pause(ctx, try) {
+			return err
+		}
+	}
+}
+
 // replace lets go of an object that failed, unless somebody did before.
 func (s *slot[T]) replace(failed T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var none T
-	if s.current == failed && failed != none {
+	if s.current == failed {
 		s.current = none
 		s.c.dismiss(failed.Close)
 	}

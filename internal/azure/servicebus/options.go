@@ -44,7 +44,7 @@ type Options struct {
 	// is lineage.ErrTooLarge.
 	Shrink func(body []byte, limit int) (smaller []byte, ok bool)
 
-	// Dial opens the connection in tests. Defaults to TLS by the SDK.
+	// Dial opens the connection in tests. Defaults to AMQP over TLS.
 	Dial func(ctx context.Context) (net.Conn, error)
 	// Admin carries requests of the management client in tests. Defaults to
 	// HTTPS.
@@ -83,6 +83,9 @@ func (o Options) complete() (Options, connection, error) {
 	o.MaxDeliveries = bounded(o.MaxDeliveries, 10, 2000)
 	o.Receivers = bounded(o.Receivers, 4, maxReceivers)
 	o.Prefetch = bounded(o.Prefetch, 0, maxPrefetch)
+	if o.Dial == nil {
+		o.Dial = dialer(at)
+	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}

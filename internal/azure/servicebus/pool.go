@@ -3,7 +3,6 @@ package servicebus
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -29,11 +28,17 @@ type link struct {
 
 // source is the receiver that messages came by and are settled over, until
 // one can't be. The SDK takes seconds to notice a dead link with each message
-// anew; the others need not try.
+// anew; the others need not try. And it opens a link that it closed once for
+// each verdict under way, and forgets all but one: that can't be prevented
+// altogether when a single link breaks under verdicts, while the end of the
+// connection, which is what happens, ends the verdicts first.
 type source struct {
 	*azservicebus.Receiver
-	broken atomic.Bool
+	alive context.Context // ends with the connection, or by die
+	die   context.CancelFunc
 }
+
+func (s *source) dead() bool { return s.alive.Err() != nil }
 
 // batch is what one receive brought.
 type batch struct {
@@ -41,8 +46,15 @@ type batch struct {
 	from     *source
 }
 
-func newLink(r *azservicebus.Receiver) *link {
-	return &link{source: &source{Receiver: r}, window: firstWindow}
+// newSource makes a source of a receiver that was just opened.
+func (c *Client) newSource(r *azservicebus.Receiver) *source {
+	s := &source{Receiver: r}
+	s.alive, s.die = context.WithCancel(c.line.Load().alive)
+	return s
+}
+
+func (c *Client) newLink(r *azservicebus.Receiver) *link {
+	return &link{source: c.newSource(r), window: firstWindow}
 }
 
 // pool hands out the links. The one used last comes first, because it may
@@ -75,7 +87,7 @@ func (p *pool) take(ctx context.Context) (*link, error) {
 		<-p.free
 		return nil, err
 	}
-	return newLink(r), nil
+	return p.c.newLink(r), nil
 }
 
 // pop is the link used last, nil if there is none that is whole.
@@ -85,7 +97,7 @@ func (p *pool) pop() *link {
 	for n := len(p.idle) - 1; n >= 0; n-- {
 		l := p.idle[n]
 		p.idle = p.idle[:n]
-		if !l.broken.Load() {
+		if !l.dead() {
 			return l
 		}
 		p.c.dismiss(l.Close)
@@ -102,13 +114,13 @@ func (p *pool) push(r *azservicebus.Receiver) {
 		p.c.dismiss(r.Close)
 		return
 	}
-	p.idle = append(p.idle, newLink(r))
+	p.idle = append(p.idle, p.c.newLink(r))
 }
 
 // put takes a link back; a broken one is closed. What was received over it is
 // then settled by lock token.
 func (p *pool) put(l *link) {
-	if l.broken.Load() {
+	if l.dead() {
 		p.c.dismiss(l.Close)
 	} else {
 		p.mu.Lock()
@@ -130,16 +142,19 @@ func (p *pool) close(ctx context.Context) {
 // receive waits for messages on a link and takes the link back. No messages
 // and no error mean that the link broke: the SDK then says nothing.
 func (p *pool) receive(ctx context.Context, l *link, max int) (got batch, err error) {
-	whole := false // nor is it if the SDK panics
+	whole, start := false, time.Now() // nor is it whole if the SDK panics
 	defer func() {
 		if !whole {
-			l.broken.Store(true)
+			l.die()
 		}
 		p.put(l)
 	}()
 	ask := min(max, l.window) + p.c.o.Prefetch
 	ms, err := l.ReceiveMessages(ctx, ask, &azservicebus.ReceiveMessagesOptions{TimeAfterFirstMessage: linger})
-	whole = len(ms) > 0 || ctx.Err() != nil
+	// A link that broke after it brought something goes unmentioned too, but
+	// then the SDK did not linger.
+	early := len(ms) < ask && time.Since(start) < linger
+	whole = ctx.Err() != nil || len(ms) > 0 && !early
 	switch {
 	case len(ms) == ask:
 		l.window = min(2*l.window, maxWindow)

@@ -59,7 +59,7 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 	if err != nil {
 		return c.fault(ctx, "open the dead letters of "+c.o.Queue, err)
 	}
-	grave := &source{Receiver: r}
+	grave := c.newSource(r)
 	dug, found, err := c.dig(ctx, grave, *wanted.SequenceNumber)
 	defer func() { c.rebury(grave, dug) }()
 	switch {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"sort"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
@@ -40,30 +43,24 @@ func (c *Client) send(ctx context.Context, all []outgoing) error {
 	if len(all) == 0 {
 		return nil
 	}
-	s, err := c.sender.get(ctx)
-	var batches []*azservicebus.MessageBatch
-	if err == nil {
-		batches, err = c.fill(ctx, s, all)
-	}
+	batches, err := c.fill(ctx, all)
 	if err == nil {
 		errs := make([]error, len(batches))
 		each(len(batches), sendWidth, func(i int) {
-			errs[i] = c.do(ctx, callLimit, func(ctx context.Context) error { return s.SendMessageBatch(ctx, batches[i], nil) })
+			errs[i] = c.sender.use(ctx, callLimit, func(ctx context.Context, s *azservicebus.Sender) error {
+				return s.SendMessageBatch(ctx, batches[i], nil)
+			})
 		})
 		for i := 0; i < len(errs) && err == nil; i++ {
 			err = errs[i]
 		}
 	}
-	err = c.fault(ctx, "send to "+c.o.Queue, err)
-	if relink(err) {
-		c.sender.replace(s)
-	}
-	return err
+	return c.fault(ctx, "send to "+c.o.Queue, err)
 }
 
 // fill puts messages into batches. Those of a batch are due at the same time,
 // because the SDK stamps a batch as a whole with the first one's.
-func (c *Client) fill(ctx context.Context, s *azservicebus.Sender, all []outgoing) (batches []*azservicebus.MessageBatch, err error) {
+func (c *Client) fill(ctx context.Context, all []outgoing) (batches []*azservicebus.MessageBatch, err error) {
 	open := map[int64]*azservicebus.MessageBatch{}
 	for _, o := range all {
 		due := o.due().Unix()
@@ -72,11 +69,11 @@ func (c *Client) fill(ctx context.Context, s *azservicebus.Sender, all []outgoin
 			err = b.AddMessage(o.encode(o.message.Body, ""), nil)
 		}
 		if b == nil || errors.Is(err, azservicebus.ErrMessageTooLarge) {
-			if b, err = c.newBatch(ctx, s); err != nil {
+			if b, err = c.newBatch(ctx); err != nil {
 				return nil, err
 			}
 			open[due], batches = b, append(batches, b)
-			err = c.addFirst(ctx, s, b, o)
+			err = c.addFirst(ctx, b, o)
 		}
 		if err != nil {
 			return nil, err
@@ -85,21 +82,29 @@ func (c *Client) fill(ctx context.Context, s *azservicebus.Sender, all []outgoin
 	return batches, nil
 }
 
-func (c *Client) newBatch(ctx context.Context, s *azservicebus.Sender) (*azservicebus.MessageBatch, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	return await(ctx, c, func(ctx context.Context) (*azservicebus.MessageBatch, error) { return s.NewMessageBatch(ctx, nil) }, nil)
+// newBatch makes an empty batch. Only the sender's link knows its size.
+func (c *Client) newBatch(ctx context.Context) (*azservicebus.MessageBatch, error) {
+	var batch *azservicebus.MessageBatch
+	err := c.sender.use(ctx, callLimit, func(ctx context.Context, s *azservicebus.Sender) error {
+		b, err := s.NewMessageBatch(ctx, nil)
+		batch = b
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return batch, nil
 }
 
 // addFirst adds a message to an empty batch: as it is, compressed, or trimmed
 // and compressed, whichever fits first.
-func (c *Client) addFirst(ctx context.Context, s *azservicebus.Sender, b *azservicebus.MessageBatch, o outgoing) error {
+func (c *Client) addFirst(ctx context.Context, b *azservicebus.MessageBatch, o outgoing) error {
 	err := addPacked(b, o, o.message.Body)
 	if !errors.Is(err, azservicebus.ErrMessageTooLarge) || c.o.Shrink == nil {
 		return err
 	}
 	packed := len(zip(o.message.Body))
-	room, err := c.room(ctx, s, o, packed)
+	room, err := c.room(ctx, o.shrunk(), packed)
 	if err != nil {
 		return err
 	}
@@ -126,22 +131,30 @@ func (c *Client) addTrimmed(b *azservicebus.MessageBatch, o outgoing, room, pack
 		if !ok {
 			continue
 		}
-		if err := addPacked(b, o, smaller); !errors.Is(err, azservicebus.ErrMessageTooLarge) {
+		if err := addPacked(b, o.shrunk(), smaller); !errors.Is(err, azservicebus.ErrMessageTooLarge) {
 			return err
 		}
 	}
 	return azservicebus.ErrMessageTooLarge
 }
 
+// shrunk is the message with a note of what its body was.
+func (o outgoing) shrunk() outgoing {
+	properties := map[string]string{lineage.PropShrunk: fmt.Sprintf("%d bytes, sha256 %x", len(o.message.Body), sha256.Sum256(o.message.Body))}
+	maps.Copy(properties, o.message.Properties)
+	o.message.Properties = properties
+	return o
+}
+
 // room is the longest body, below a length that is too much, with which a
 // message fits. The SDK knows the limit and does not tell.
-func (c *Client) room(ctx context.Context, s *azservicebus.Sender, o outgoing, tooMuch int) (int, error) {
+func (c *Client) room(ctx context.Context, o outgoing, tooMuch int) (int, error) {
 	var fault error
 	n := sort.Search(tooMuch, func(n int) bool {
 		if fault != nil {
 			return false
 		}
-		b, err := c.newBatch(ctx, s)
+		b, err := c.newBatch(ctx)
 		if err != nil {
 			fault = err
 			return false

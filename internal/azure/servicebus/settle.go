@@ -18,8 +18,8 @@ import (
 const settleWidth = 64
 
 // settleLimit bounds one verdict on one way. The SDK's settle calls ignore
-// its RetryOptions: on a dead link they wait 3.2 s and more between tries, so
-// nothing comes of waiting longer.
+// its RetryOptions: on a dead link they wait 3.2 s at least and then open it
+// anew, for ever if it was closed meanwhile. They must not get there.
 const settleLimit = 3 * time.Second
 
 // Limits of texts in a dead letter, in bytes; the service allows 4,096
@@ -165,8 +165,8 @@ func (c *Client) settle(ctx context.Context, s *settling) {
 // finish carries out a verdict over the link that the message came by, or, if
 // that fails, by its lock token.
 func (c *Client) finish(ctx context.Context, h *held, carryOut verdict) error {
-	if !h.adrift && !h.from.broken.Load() {
-		err := c.do(ctx, settleLimit, func(ctx context.Context) error { return carryOut(ctx, h.from.Receiver, h.raw) })
+	if !h.adrift && !h.from.dead() {
+		err := c.finishOverLink(ctx, h, carryOut)
 		if err == nil {
 			return nil
 		}
@@ -174,34 +174,37 @@ func (c *Client) finish(ctx context.Context, h *held, carryOut verdict) error {
 			h.adrift = true // whether it was settled is not known
 			return ended
 		}
-		if m := classify(err); !m.retryable {
+		m := classify(err)
+		if !m.retryable {
 			return c.leaseFault(ctx, err)
 		}
 		h.adrift = true
-		h.from.broken.Store(true)
+		if m.relink {
+			h.from.die()
+		}
 	}
 	return c.finishByToken(ctx, h.raw.LockToken, carryOut)
 }
 
+// finishOverLink gives up as soon as the link is dead.
+func (c *Client) finishOverLink(ctx context.Context, h *held, carryOut verdict) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.from.alive, cancel)()
+	return c.do(ctx, settleLimit, func(ctx context.Context) error { return carryOut(ctx, h.from.Receiver, h.raw) })
+}
+
 // finishByToken settles over the queue's management node. The lock is renewed
-// first: unlike a verdict, that call gets the SDK over a broken connection
-// quickly, and it tells whether there still is a lock.
+// first: unlike a verdict, that call says at once that a link is broken, and it
+// tells whether there still is a lock.
 func (c *Client) finishByToken(ctx context.Context, token [16]byte, carryOut verdict) error {
-	r, err := c.manager.get(ctx)
-	if err == nil {
-		err = c.do(ctx, 2*settleLimit, func(ctx context.Context) error {
-			bare := &azservicebus.ReceivedMessage{LockToken: token}
-			if err := r.RenewMessageLock(ctx, bare, nil); err != nil {
-				return err
-			}
-			return carryOut(ctx, r, bare)
-		})
-	}
-	err = c.leaseFault(ctx, err)
-	if relink(err) {
-		c.manager.replace(r)
-	}
-	return err
+	return c.leaseFault(ctx, c.manager.use(ctx, settleLimit, func(ctx context.Context, r *azservicebus.Receiver) error {
+		bare := &azservicebus.ReceivedMessage{LockToken: token}
+		if err := r.RenewMessageLock(ctx, bare, nil); err != nil {
+			return err
+		}
+		return carryOut(ctx, r, bare)
+	}))
 }
 
 // leaseFault is fault for calls on a lease, where a lost one is the caller's
@@ -240,18 +243,14 @@ func (c *Client) extend(ctx context.Context, lease lineage.Lease) error {
 		return lineage.ErrLeaseLost
 	}
 	m := &azservicebus.ReceivedMessage{LockToken: token}
-	r, err := c.manager.get(ctx)
-	if err == nil {
-		err = c.do(ctx, 2*settleLimit, func(ctx context.Context) error { return r.RenewMessageLock(ctx, m, nil) })
-	}
-	err = c.leaseFault(ctx, err)
+	err := c.leaseFault(ctx, c.manager.use(ctx, settleLimit, func(ctx context.Context, r *azservicebus.Receiver) error {
+		return r.RenewMessageLock(ctx, m, nil)
+	}))
 	switch {
 	case err == nil:
 		c.leases.extended(lease, *m.LockedUntil)
 	case errors.Is(err, lineage.ErrLeaseLost):
 		c.leases.take(lease)
-	case relink(err):
-		c.manager.replace(r)
 	}
 	return err
 }

@@ -80,6 +80,25 @@ func TestWakeUpsUnderDuplicateDetection(t *testing.T) {
 	})
 }
 
+// The SDK stamps a batch with the time of its first message. Whatever a broker
+// makes of that, messages for different times do not share a batch, and those
+// for the same second do.
+func TestBatchesAreDueTogether(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.send(message("opens the link"))
+		soon := time.Now().Truncate(time.Second).Add(time.Hour)
+		before := s.broker.Stats().TransfersIn
+		s.send(
+			lineage.Message{ID: "1", NotBefore: soon.Add(-time.Millisecond)}, message("2"),
+			lineage.Message{ID: "3", NotBefore: soon}, message("4"), lineage.Message{ID: "5", NotBefore: soon.Add(time.Minute)},
+		)
+		if batches := s.broker.Stats().TransfersIn - before; batches != 3 {
+			s.Errorf("sent in %d batches, want 3", batches)
+		}
+		s.counts(broker.Counts{Active: 3, Scheduled: 3})
+	})
+}
+
 func TestBrokerGivesUpFirst(t *testing.T) {
 	tell(t, broker.Queue{MaxDeliveryCount: 2}, servicebus.Options{MaxDeliveries: 10}, func(s story) {
 		s.send(message("a"))
@@ -254,6 +273,34 @@ func TestFetchedAheadIsShared(t *testing.T) {
 		}
 		if waited := time.Since(start); waited > time.Second {
 			s.Errorf("one waited %v for what was there", waited)
+		}
+	})
+}
+
+// The SDK can't take credit back, and sends back what comes on it while nobody
+// receives. A worker that asks for many and gets one at a time must not make
+// messages go to and fro.
+func TestFewMessagesManyAskedFor(t *testing.T) {
+	const count = 100
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.send(message("first"))
+		go func() {
+			for i := range count {
+				time.Sleep(time.Second)
+				s.send(message(fmt.Sprint(i)))
+			}
+		}()
+		for got := 0; got <= count; {
+			ds, err := s.Queue().Receive(s.Context(), 500)
+			s.must(err)
+			time.Sleep(1500 * time.Millisecond) // the work
+			for _, d := range ds {
+				s.must(s.settle(d, lineage.Done, 0))
+			}
+			got += len(ds)
+		}
+		if out := s.broker.Stats().MessagesOut; out > 2*count {
+			s.Errorf("%d messages were handed out %d times", count+1, out)
 		}
 	})
 }
