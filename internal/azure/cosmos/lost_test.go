@@ -314,3 +314,77 @@ func TestFirstContactFails(t *testing.T) {
 		})
 	}
 }
+
+// late keeps the first batch back, as a network does that has it in some
+// buffer, and delivers it just before the second.
+type late struct {
+	policy.Transporter
+	held *http.Request
+	seen int
+}
+
+func (l *late) Do(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("x-ms-cosmos-is-batch-request") == "" {
+		return l.Transporter.Do(r)
+	}
+	if l.seen++; l.seen == 1 {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		l.held = r.Clone(context.WithoutCancel(r.Context()))
+		l.held.Body = io.NopCloser(strings.NewReader(string(body)))
+		return nil, io.ErrUnexpectedEOF
+	}
+	if l.seen == 2 {
+		if _, err := l.Transporter.Do(l.held); err != nil {
+			return nil, err
+		}
+	}
+	return l.Transporter.Do(r)
+}
+
+// TestLateEffect: the first try takes effect when it was looked for and not
+// found; the conflict of the second is its trace.
+func TestLateEffect(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := openHarness(t, server.Options{})
+		v := h.commit(t, record(lineage.Create, "b", "1", ""))
+		for _, changes := range [][]lineage.Change{
+			{record(lineage.Create, "a", "1", "")},
+			{record(lineage.Replace, "b", "2", v[0])},
+			{record(lineage.Delete, "b", "", ""), record(lineage.Create, "c", "1", "")},
+		} {
+			o := h.options()
+			o.Transport = &late{Transporter: o.Transport}
+			s := openStore(t, o)
+			got, err := s.Commit(t.Context(), "p", changes)
+			last := changes[len(changes)-1].Record.ID
+			if r := h.get(t, last); err != nil || r.Version != got[len(got)-1] {
+				t.Errorf("%s: %q, %v, stored is %+v", last, got, err, r)
+			}
+		}
+	})
+}
+
+// TestDeletesOfNothing: one takes one request, and as many as a commit may
+// have, which leave no room to prove anything, go as well.
+func TestDeletesOfNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := openHarness(t, server.Options{})
+		h.commit(t, record(lineage.Delete, "none", "", ""))
+		if n := h.server.Stats()[server.Batch].Requests + h.server.Stats()[server.Query].Requests; n != 1 {
+			t.Errorf("%d requests", n)
+		}
+		var all []lineage.Change
+		for i := range lineage.MaxChanges {
+			all = append(all, record(lineage.Delete, strings.Repeat("x", i+1), "", ""))
+		}
+		h.commit(t, all...)
+		h.commit(t, record(lineage.Create, "xxx", "1", ""))
+		h.commit(t, all...)
+		if r := h.get(t, "xxx"); r.Version != "" {
+			t.Errorf("left is %+v", r)
+		}
+	})
+}

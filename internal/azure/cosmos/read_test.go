@@ -188,3 +188,24 @@ func TestRecordsExpire(t *testing.T) {
 		h.commit(t, record(lineage.Create, "a", "2", ""))
 	})
 }
+
+// TestListLeavesTheRest: a short page and a full one are more than the limit,
+// and the service has no more; what was left must not be lost.
+func TestListLeavesTheRest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		faults := &server.Faults{Only: func(op server.Operation, _ *http.Request) bool { return op == server.Query }}
+		h := openHarness(t, server.Options{Faults: faults})
+		for i := range 4 {
+			h.commit(t, record(lineage.Create, fmt.Sprint(i), "", ""))
+		}
+		faults.Add(server.Fault{ShortPage: true})
+		first, err := h.store.List(t.Context(), lineage.Query{Partition: "p", Limit: 3})
+		if err != nil || len(first.Records) != 3 || first.Next == "" {
+			t.Fatalf("%+v, %v", first, err)
+		}
+		rest, err := h.store.List(t.Context(), lineage.Query{Partition: "p", Limit: 3, Cursor: first.Next})
+		if err != nil || len(rest.Records) != 1 || rest.Records[0].ID != "3" || rest.Next != "" {
+			t.Errorf("%+v, %v", rest, err)
+		}
+	})
+}
