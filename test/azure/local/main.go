@@ -15,9 +15,10 @@
 // Event Grid has a certificate of its own: SSL_CERT_FILE names it for Go
 // programs, NODE_EXTRA_CA_CERTS for Node. Some other programs trust nothing
 // else where SSL_CERT_FILE is set, so keep that shell for modelwarden.
-// Events that are published to EVENTGRID_TOPIC_ENDPOINT arrive in the queue,
-// those that are published to the topic "modelwarden" of
-// MODELWARDEN_PULL_ENDPOINT wait there to be pulled.
+// Events that are published to EVENTGRID_TOPIC_ENDPOINT in the Event Grid
+// schema arrive in the queue as events of the workspace contoso-ml; those that
+// are published to the topic "modelwarden" of MODELWARDEN_PULL_ENDPOINT wait
+// there to be pulled.
 package main
 
 import (

@@ -18,7 +18,7 @@ func (s *Stack) startEventGrid(o Options) error {
 		return err
 	}
 	auth := eventgrid.Auth{Keys: []string{Key}}
-	s.Topic = eventgrid.NewTopic(eventgrid.TopicOptions{Name: Topic, Auth: auth})
+	s.Topic = eventgrid.NewTopic(eventgrid.TopicOptions{Name: Topic, ResourceID: Workspace, Auth: auth})
 	if err := s.Topic.Subscribe(eventgrid.Subscription{Name: "queue", Queue: s.deliver}); err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ const (
 	Container    = "records"
 	Topic        = "modelwarden"
 	Subscription = "modelwarden"
+	// Workspace is the Azure Machine Learning workspace whose system topic
+	// the Event Grid topic is, except that it lets others publish.
+	Workspace = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/contoso-ml"
 )
 
 // Key is the secret of Service Bus and Event Grid: the base64 of "in-process
@@ -48,7 +51,7 @@ type Options struct {
 type Stack struct {
 	ServiceBus *servicebus.Server
 	Cosmos     *cosmos.Server
-	// Topic delivers what is published to it into Queue.
+	// Topic delivers what is published to it into Queue, as Workspace's.
 	Topic *eventgrid.Topic
 	// Namespace has Topic's name as a topic, with Subscription.
 	Namespace *eventgrid.Namespace
