@@ -195,6 +195,9 @@ func TestAdminXML(t *testing.T) {
 		`<entry xmlns="http://www.w3.org/2005/Atom">`, `<title>events</title>`,
 		`<QueueDescription xmlns="http://schemas.microsoft.com/netservices/2010/10/servicebus/connect">`,
 		`<CountDetails xmlns:d2p1="http://schemas.microsoft.com/netservices/2011/06/servicebus"><d2p1:ActiveMessageCount>0</d2p1:ActiveMessageCount>`,
+		// @azure/service-bus for JavaScript reads no description without these.
+		`</CountDetails><AutoDeleteOnIdle>P10675199DT2H48M5.4775807S</AutoDeleteOnIdle><EnablePartitioning>false</EnablePartitioning>` +
+			`<EntityAvailabilityStatus>Available</EntityAvailabilityStatus><EnableExpress>false</EnableExpress>`,
 	} {
 		if code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%d without %s:\n%s", code, want, body)

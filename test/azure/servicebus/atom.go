@@ -64,7 +64,11 @@ type (
 		UpdatedAt                           string        `xml:",omitempty"`
 		AccessedAt                          string        `xml:",omitempty"`
 		CountDetails                        *countDetails `xml:",omitempty"`
-		MaxMessageSizeInKilobytes           int64         `xml:",omitempty"`
+		AutoDeleteOnIdle                    string        `xml:",omitempty"`
+		EnablePartitioning                  bool
+		EntityAvailabilityStatus            string `xml:",omitempty"`
+		EnableExpress                       bool
+		MaxMessageSizeInKilobytes           int64 `xml:",omitempty"`
 	}
 
 	// countDetails are in a namespace of their own; some clients look for
@@ -110,6 +114,8 @@ func (q *queue) atom(host string) atomEntry {
 			UpdatedAt:                           made,
 			AccessedAt:                          neverAccessed,
 			CountDetails:                        &countDetails{XMLNS: countsSpace, Active: activeCount, DeadLetter: n.DeadLetter, Scheduled: n.Scheduled},
+			AutoDeleteOnIdle:                    forever,
+			EntityAvailabilityStatus:            "Available",
 			MaxMessageSizeInKilobytes:           int64(q.o.MaxMessageSize >> 10),
 		}},
 	}
