@@ -5,20 +5,15 @@ package infra_test
 import (
 	"bytes"
 	"encoding/json"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/eventgrid/azsystemevents"
 
+	"github.com/modelwarden/modelwarden/internal/app"
 	"github.com/modelwarden/modelwarden/internal/event"
 )
 
@@ -106,50 +101,8 @@ func TestEventTypesAreThoseTheServiceReads(t *testing.T) {
 	}
 }
 
-// TestQueueIsTheDefault finds the queue's name where the service sets it.
 func TestQueueIsTheDefault(t *testing.T) {
-	want := []string{readContract(t).QueueName}
-	if got := defaultsOf(t, "../internal/app", "Queue"); !slices.Equal(got, want) {
-		t.Errorf("the service's default is %q, contract.tf says %q", got, want)
+	if got := readContract(t).QueueName; got != app.DefaultQueue {
+		t.Errorf("contract.tf says %q, the service's default is %q", got, app.DefaultQueue)
 	}
-}
-
-// defaultsOf are the strings that a package's code assigns to a field.
-func defaultsOf(t *testing.T, dir, field string) (values []string) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(f, func(n ast.Node) bool {
-			if v, ok := assigned(n, field); ok {
-				values = append(values, v)
-			}
-			return true
-		})
-	}
-	return values
-}
-
-// assigned is the literal of `something.field = "literal"`.
-func assigned(n ast.Node, field string) (value string, ok bool) {
-	a, ok := n.(*ast.AssignStmt)
-	if !ok || len(a.Lhs) != 1 || len(a.Rhs) != 1 {
-		return "", false
-	}
-	left, isField := a.Lhs[0].(*ast.SelectorExpr)
-	right, isLiteral := a.Rhs[0].(*ast.BasicLit)
-	if !isField || !isLiteral || left.Sel.Name != field || right.Kind != token.STRING {
-		return "", false
-	}
-	value, err := strconv.Unquote(right.Value)
-	return value, err == nil
 }

@@ -268,8 +268,9 @@ func (a *App) Run(ctx context.Context) error {
 	if a.o.Reload != nil {
 		g.Go(func() error { a.rules.watch(ctx, a.o.Files, a.o.Hangup); return nil })
 	}
+	queue, store := a.cfg.places()
 	a.log.Info("serving", zap.String("address", a.Addr().String()), zap.Strings("roles", a.cfg.Roles),
-		zap.String("data", a.cfg.Data), zap.String("version", a.o.Version), zap.Int("policies", len(a.cfg.Policies)))
+		zap.String("queue", queue), zap.String("store", store), zap.String("version", a.o.Version), zap.Int("policies", len(a.cfg.Policies)))
 	err := g.Wait()
 	a.log.Info("stopped")
 	return errors.Join(err, a.close())

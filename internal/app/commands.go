@@ -275,7 +275,7 @@ func (c *commands) runInit(cmd *cobra.Command, s *settings) error {
 	if err := c.provision(cmd.Context(), cfg, out); err != nil {
 		return err
 	}
-	if cfg.allInAzure(c.getenv) {
+	if cfg.allInAzure() {
 		return nil
 	}
 	db, err := embedded.Open(cmd.Context(), embedded.Options{Dir: cfg.Data})

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +20,7 @@ type ServiceBusConfig struct {
 	// Namespace is its host, as contoso.servicebus.windows.net. Not needed
 	// with a connection string.
 	Namespace string `yaml:"namespace,omitempty" env:"NAMESPACE"`
-	// Queue is the queue's name. Defaults to modelwarden-events.
+	// Queue is the queue's name. Defaults to DefaultQueue.
 	Queue string `yaml:"queue,omitempty" env:"QUEUE"`
 	// ConnectionStringEnv and ConnectionStringFile name where a connection
 	// string is, for development; elsewhere use an identity. Environment:
@@ -28,9 +29,22 @@ type ServiceBusConfig struct {
 	ConnectionStringFile string `yaml:"connectionStringFile,omitempty" env:"CONNECTION_STRING_FILE"`
 	// Receivers is how many links receive side by side. Defaults to 4.
 	Receivers int `yaml:"receivers,omitempty" env:"RECEIVERS"`
+	// connected is set when a connection string is given by variable.
+	connected bool
 	// Prefetch is how many messages a link fetches ahead. Their locks run
 	// while they wait. Defaults to 0.
 	Prefetch int `yaml:"prefetch,omitempty" env:"PREFETCH"`
+}
+
+// DefaultQueue is the queue's name where none is configured.
+const DefaultQueue = "modelwarden-events"
+
+func (c ServiceBusConfig) name() string { return cmp.Or(c.Queue, DefaultQueue) }
+
+// queueEmbedded says that the queue is in the data folder.
+func (c *Config) queueEmbedded() bool {
+	sb := c.Queue.ServiceBus
+	return sb.Namespace == "" && sb.ConnectionStringEnv == "" && sb.ConnectionStringFile == "" && !sb.connected
 }
 
 // StoreConfig chooses the store. Without any of it the store is embedded.

@@ -14,6 +14,9 @@ import (
 // envPrefix begins the name of every variable.
 const envPrefix = "MODELWARDEN_"
 
+// connectionStringEnv holds a connection string itself.
+const connectionStringEnv = envPrefix + "SERVICEBUS_CONNECTION_STRING"
+
 // environment lets variables override what the file says. An empty variable
 // says nothing.
 func (c *Config) environment(getenv func(string) string) error {
@@ -28,6 +31,7 @@ func (c *Config) environment(getenv func(string) string) error {
 		}
 	}
 	hadEntra := c.Auth.Entra != nil
+	c.Queue.ServiceBus.connected = getenv(connectionStringEnv) != ""
 	err = env.ParseWithOptions(c, envOptions(given))
 	if !hadEntra && reflect.ValueOf(c.Auth.Entra).Elem().IsZero() {
 		c.Auth.Entra = nil

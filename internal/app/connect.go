@@ -23,14 +23,15 @@ const connectTimeout = 15 * time.Second
 func tryDependencies(ctx context.Context, c *Config, getenv func(string) string, out io.Writer) error {
 	var errs []error
 	creds := newCredentials(c.Azure, getenv)
+	queue, _ := c.places()
 	for _, d := range []struct {
 		name string
 		try  func(context.Context) error
 	}{
-		{"data folder " + c.Data, func(ctx context.Context) error { return c.tryData(ctx, getenv) }},
+		{"data folder " + c.Data, c.tryData},
 		{"address " + c.Listen, c.tryListen},
 		{"Entra ID keys", c.tryEntra},
-		{"Service Bus " + c.Queue.ServiceBus.Namespace, func(ctx context.Context) error { return c.tryServiceBus(ctx, creds) }},
+		{queue, func(ctx context.Context) error { return c.tryServiceBus(ctx, creds) }},
 		{"Cosmos DB " + c.Store.Cosmos.Endpoint, func(ctx context.Context) error { return c.tryCosmos(ctx, creds) }},
 		{"Event Grid namespace " + c.Pull.Endpoint, func(ctx context.Context) error { return c.tryPull(ctx, creds) }},
 		{"Event Grid topic " + c.Publish.Endpoint, func(ctx context.Context) error { return c.tryPublish(ctx, creds) }},
@@ -55,8 +56,8 @@ var errNotConfigured = errors.New("not configured")
 
 // tryData opens the embedded store, where something is kept there. One that a
 // running service holds is fine.
-func (c *Config) tryData(ctx context.Context, getenv func(string) string) error {
-	if c.allInAzure(getenv) {
+func (c *Config) tryData(ctx context.Context) error {
+	if c.allInAzure() {
 		return errNotConfigured
 	}
 	db, err := embedded.Open(ctx, embedded.Options{Dir: c.Data})
@@ -89,11 +90,7 @@ func (c *Config) tryEntra(ctx context.Context) error {
 }
 
 // allInAzure says that nothing is kept in the data folder.
-func (c *Config) allInAzure(getenv func(string) string) bool {
-	sb := c.Queue.ServiceBus
-	connected := sb.ConnectionStringEnv != "" || sb.ConnectionStringFile != "" || getenv("MODELWARDEN_SERVICEBUS_CONNECTION_STRING") != ""
-	return (sb.Namespace != "" || connected) && c.Store.Cosmos.Endpoint != ""
-}
+func (c *Config) allInAzure() bool { return !c.queueEmbedded() && c.Store.Cosmos.Endpoint != "" }
 
 func (c *Config) tryServiceBus(ctx context.Context, creds *credentials) (err error) {
 	client, err := c.serviceBus(creds, zap.NewNop())

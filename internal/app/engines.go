@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,21 +95,48 @@ func (e *engines) openEmbedded(ctx context.Context, c *Config) error {
 	return nil
 }
 
+// readyTimeout bounds the question whether a part is healthy: whoever probes
+// waits for a few seconds at most.
+const readyTimeout = 2 * time.Second
+
 // components are what /readyz tells of the engines. A process that only takes
 // events in does not need the store.
 func (e *engines) components(ctx context.Context, c *Config) []web.Component {
-	var out []web.Component
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	var asked []part
 	for _, p := range e.parts {
-		if p.name == partStore && !c.needsStore() {
-			continue
+		if p.name != partStore || c.needsStore() {
+			asked = append(asked, p)
 		}
-		c := web.Component{Name: p.name, OK: true}
-		if err := p.healthy(ctx); err != nil {
-			c.OK, c.Detail = false, err.Error()
-		}
-		out = append(out, c)
 	}
+	out := make([]web.Component, len(asked))
+	var all sync.WaitGroup
+	for i, p := range asked {
+		all.Go(func() {
+			out[i] = web.Component{Name: p.name, OK: true}
+			if err := p.healthy(ctx); err != nil {
+				out[i].OK, out[i].Detail = false, err.Error()
+			}
+		})
+	}
+	all.Wait()
 	return out
+}
+
+// places say where queue and store are, for the log.
+func (c *Config) places() (queue, store string) {
+	queue, store = "embedded in "+c.Data, "embedded in "+c.Data
+	if !c.queueEmbedded() {
+		queue = "Service Bus queue " + c.Queue.ServiceBus.name()
+		if ns := c.Queue.ServiceBus.Namespace; ns != "" {
+			queue += " at " + ns
+		}
+	}
+	if at := c.Store.Cosmos.Endpoint; at != "" {
+		store = "Cosmos DB at " + at
+	}
+	return queue, store
 }
 
 func (e *engines) close() error {
@@ -122,7 +150,7 @@ func (e *engines) close() error {
 // serviceBus is the configured queue; nil when it is embedded.
 func (c *Config) serviceBus(creds *credentials, log *zap.Logger) (*servicebus.Client, error) {
 	sb := c.Queue.ServiceBus
-	connection, err := secretOf("queue.serviceBus", sb.ConnectionStringEnv, sb.ConnectionStringFile, "MODELWARDEN_SERVICEBUS_CONNECTION_STRING", creds.getenv)
+	connection, err := secretOf("queue.serviceBus", sb.ConnectionStringEnv, sb.ConnectionStringFile, connectionStringEnv, creds.getenv)
 	if err != nil {
 		return nil, err
 	}
@@ -136,12 +164,9 @@ func (c *Config) serviceBus(creds *credentials, log *zap.Logger) (*servicebus.Cl
 		sb.Namespace = "" // the string says it
 	}
 	o := servicebus.Options{
-		Namespace: sb.Namespace, ConnectionString: connection, Queue: sb.Queue,
+		Namespace: sb.Namespace, ConnectionString: connection, Queue: sb.name(),
 		Receivers: sb.Receivers, Prefetch: sb.Prefetch, MaxDeliveries: c.Worker.MaxDeliveries,
 		Shrink: event.Shrink, Logger: log,
-	}
-	if o.Queue == "" {
-		o.Queue = "modelwarden-events"
 	}
 	if connection == "" {
 		if o.Credential, err = creds.get("queue.serviceBus"); err != nil {

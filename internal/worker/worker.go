@@ -157,10 +157,13 @@ func (w *Worker) loop(ctx, work context.Context) {
 		default:
 			failures++
 			w.o.Logger.Warn("can't receive from the queue; trying again", zap.Error(err), zap.Int("failures", failures))
-			pause(ctx, w.backoff(failures))
+			pause(ctx, min(w.backoff(failures), maxReceivePause))
 		}
 	}
 }
+
+// maxReceivePause is how soon a queue that came back is noticed.
+const maxReceivePause = 10 * time.Second
 
 func (w *Worker) backoff(failures int) time.Duration {
 	return min(w.o.RetryDelay<<min(failures-1, 8), 5*time.Minute)
