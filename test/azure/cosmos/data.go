@@ -1,13 +1,11 @@
 package cosmos
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -64,7 +62,7 @@ func (p *partition) find(id string, now time.Time) *item {
 	return it
 }
 
-// live lists the items in order of creation.
+// live lists the items, in no order.
 func (p *partition) live(now time.Time) []*item {
 	if p == nil {
 		return nil
@@ -75,17 +73,15 @@ func (p *partition) live(now time.Time) []*item {
 			items = append(items, it)
 		}
 	}
-	slices.SortFunc(items, func(a, b *item) int { return cmp.Compare(a.number, b.number) })
 	return items
 }
 
-// live lists the items of all partitions in order of creation.
+// live lists the items of all partitions, in no order.
 func (ct *container) live(now time.Time) []*item {
 	var items []*item
 	for p := range maps.Values(ct.partitions) {
 		items = append(items, p.live(now)...)
 	}
-	slices.SortFunc(items, func(a, b *item) int { return cmp.Compare(a.number, b.number) })
 	return items
 }
 

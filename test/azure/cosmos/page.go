@@ -1,6 +1,7 @@
 package cosmos
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"hash/fnv"
@@ -70,9 +71,9 @@ func collect(q *sql.Query, items []*item) []match {
 			found = append(found, match{it, q.Keys(v)})
 		}
 	}
-	if q.Ordered() > 0 {
-		slices.SortStableFunc(found, func(a, b match) int { return q.Less(a.keys, b.keys) })
-	}
+	slices.SortFunc(found, func(a, b match) int {
+		return cmp.Or(q.Less(a.keys, b.keys), cmp.Compare(a.item.number, b.item.number))
+	})
 	return found
 }
 
