@@ -26,6 +26,9 @@ func (e *Envelope) AppendJSON(dst []byte) []byte {
 		dst = e.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
 		dst = append(dst, '"')
 	}
+	if e.Synthetic {
+		dst = append(dst, `,"`+SyntheticExtension+`":true`...)
+	}
 	if len(e.Data) > 0 {
 		dst = append(dst, `,"datacontenttype":"application/json","data":`...)
 		dst = append(dst, e.Data...)

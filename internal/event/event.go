@@ -77,8 +77,6 @@ type Event struct {
 	// named values, more than 1,000 models of a deployment, more than 256
 	// inputs of a run, more than 64 targets or conditions of an alert.
 	Trimmed int `json:"trimmed,omitempty"`
-	// Synthetic marks an event that Modelwarden made itself (reconciler).
-	Synthetic bool `json:"synthetic,omitempty"`
 }
 
 // Workspace is where an event came from.
@@ -265,4 +263,12 @@ type Envelope struct {
 	Subject string          `json:"subject,omitempty"`
 	Time    time.Time       `json:"time"`
 	Data    json.RawMessage `json:"data,omitempty"`
+	// Synthetic marks an event that Modelwarden made itself, of what Azure
+	// Machine Learning told no event about. It travels as the CloudEvents
+	// extension SyntheticExtension and is no part of an event's identity.
+	Synthetic bool `json:"synthetic,omitempty"`
 }
+
+// SyntheticExtension is the CloudEvents extension attribute of a synthetic
+// event; its value is true.
+const SyntheticExtension = "mwsynthetic"

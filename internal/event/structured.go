@@ -12,7 +12,7 @@ import (
 type fields struct {
 	id, source, topic, typ, eventType span
 	subject, time, eventTime          span
-	data, base64, schema              span
+	data, base64, schema, synthetic   span
 }
 
 // read steps over the object that begins at the scanner's position. Names
@@ -43,7 +43,7 @@ func (f *fields) slot(key string) *span {
 	case 9:
 		return cmp.Or(pick(key, "eventType", &f.eventType), pick(key, "eventTime", &f.eventTime))
 	case 11:
-		return pick(key, "data_base64", &f.base64)
+		return cmp.Or(pick(key, "data_base64", &f.base64), pick(key, SyntheticExtension, &f.synthetic))
 	}
 	return nil
 }
@@ -68,6 +68,8 @@ func (f *fields) envelope(s *scanner, raw span) (e Envelope, reason, what string
 		Type:    s.optional(typ),
 		Subject: s.optional(f.subject),
 		Time:    parseInstant(s.optional(cmp.Or(f.time, f.eventTime))),
+
+		Synthetic: s.optional(f.synthetic) == "true",
 	}
 	switch {
 	case f.data != (span{}):

@@ -9,7 +9,7 @@ const (
 	// PropReceived is when the subscriber accepted the event (RFC 3339).
 	PropReceived = "mw-received"
 	// PropVia names the way in: "webhook", "azure-monitor",
-	// "eventgrid-pull", "servicebus", "sandbox".
+	// "eventgrid-pull", "servicebus", "sandbox", "reconciler", "backfill".
 	PropVia = "mw-via"
 	// PropProblem and PropProblemDetail say why a KindRaw body was not understood:
 	// a short stable word, and a sentence.
