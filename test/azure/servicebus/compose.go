@@ -62,9 +62,9 @@ func identified(p *amqp.Properties) *amqp.Properties {
 	return &named
 }
 
-// compose encodes an entry as a receiver gets it: what the sender wrote, with
+// compose makes of an entry what a receiver gets: what the sender wrote, with
 // the header and the annotations of the broker. k is nil without a lock.
-func (q *queue) compose(e *entry, k *lock) []byte {
+func (q *queue) compose(e *entry, k *lock) *amqp.Message {
 	m := *e.msg
 	m.Header = e.header()
 	m.Annotations = m.Annotations.Clone()
@@ -77,9 +77,8 @@ func (q *queue) compose(e *entry, k *lock) []byte {
 	}
 	if k != nil {
 		set(annotationLockedUntil, k.until)
-		m.DeliveryAnnotations = amqp.Map{{Key: amqp.Symbol(annotationLockToken), Value: k.token}}
 	}
-	return m.Append(nil)
+	return &m
 }
 
 // header is the sender's, with the broker's counts.

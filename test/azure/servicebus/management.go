@@ -72,7 +72,7 @@ func (q *queue) peek(args amqp.Map) (amqp.Map, *amqp.Error) {
 	var list amqp.List
 	size := 0
 	for _, e := range q.sorted(from) {
-		encoded := q.compose(e, nil)
+		encoded := q.compose(e, nil).Append(nil)
 		size += len(encoded)
 		if int64(len(list)) == count || len(list) > 0 && size > controlSize {
 			break
@@ -155,14 +155,18 @@ func (q *queue) receiveDeferred(args amqp.Map) (amqp.Map, *amqp.Error) {
 	for _, e := range entries {
 		q.s.stats.MessagesOut++
 		if mode == int64(amqp.ReceiverFirst) {
-			list = append(list, amqp.Map{{Key: "message", Value: q.compose(e, nil)}})
+			list = append(list, amqp.Map{{Key: "message", Value: q.compose(e, nil).Append(nil)}})
 			q.remove(e)
 			continue
 		}
 		k := q.hold(e)
+		m := q.compose(e, k)
+		// There is no delivery tag to carry the token: some clients look for it
+		// here, others beside the message.
+		m.DeliveryAnnotations = amqp.Map{{Key: amqp.Symbol(annotationLockToken), Value: k.token}}
 		list = append(list, amqp.Map{
 			{Key: "lock-token", Value: k.token},
-			{Key: "message", Value: q.compose(e, k)},
+			{Key: "message", Value: m.Append(nil)},
 		})
 	}
 	if list == nil {

@@ -11,6 +11,7 @@ import (
 
 func TestManagementRefusals(t *testing.T) {
 	within(t, servicebus.Options{}, func(d *desk) {
+		d.send("active") // number 1, neither scheduled nor deferred
 		session := d.plainSession(nil)
 		unknown := goamqp.UUID{1}
 		for what, c := range map[string]struct {
@@ -28,6 +29,8 @@ func TestManagementRefusals(t *testing.T) {
 			"cancel unknown":    {"com.microsoft:cancel-scheduled-message", map[string]any{"sequence-numbers": []int64{9}}, 404, "com.microsoft:message-not-found"},
 			"cancel text":       {"com.microsoft:cancel-scheduled-message", map[string]any{"sequence-numbers": []string{"x"}}, 400, "com.microsoft:argument-error"},
 			"receive unknown":   {"com.microsoft:receive-by-sequence-number", map[string]any{"sequence-numbers": []int64{9}, "receiver-settle-mode": uint32(1)}, 404, "com.microsoft:message-not-found"},
+			"cancel active":     {"com.microsoft:cancel-scheduled-message", map[string]any{"sequence-numbers": []int64{1}}, 404, "com.microsoft:message-not-found"},
+			"receive active":    {"com.microsoft:receive-by-sequence-number", map[string]any{"sequence-numbers": []int64{1}, "receiver-settle-mode": uint32(1)}, 404, "com.microsoft:message-not-found"},
 			"settle unknown":    {"com.microsoft:update-disposition", map[string]any{"disposition-status": "completed", "lock-tokens": []goamqp.UUID{unknown}}, 410, "com.microsoft:message-lock-lost"},
 			"settle how":        {"com.microsoft:update-disposition", map[string]any{"disposition-status": "lost", "lock-tokens": []goamqp.UUID{unknown}}, 400, "com.microsoft:argument-error"},
 			"schedule nothing":  {"com.microsoft:schedule-message", map[string]any{}, 400, "com.microsoft:argument-error"},

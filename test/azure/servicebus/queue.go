@@ -248,11 +248,11 @@ func (q *queue) deliver(e *entry, l *outLink) {
 	}
 	q.s.stats.MessagesOut++
 	if l.settled {
-		l.transfer(q.compose(e, nil), newToken(), true)
+		l.transfer(q.compose(e, nil).Append(nil), newToken(), true)
 		q.remove(e)
 	} else {
 		k := q.hold(e)
-		id := l.transfer(q.compose(e, k), k.token, false)
+		id := l.transfer(q.compose(e, k).Append(nil), k.token, false)
 		l.s.deliveries[id] = &delivery{id: id, l: l, token: k.token}
 	}
 	if hit.dropAfter {

@@ -24,6 +24,10 @@ func TestTransferInParts(t *testing.T) {
 			t.Errorf("answer to delivery %d", a.First)
 		}
 		d.counts(servicebus.Counts{Active: 2})
+		r.send(&amqp.Transfer{DeliveryID: new(uint32(3)), DeliveryTag: []byte("y"), Settled: new(true), More: true}, body[:2])
+		r.send(&amqp.Transfer{}, body[2:])
+		r.quiet() // settled on one frame is settled
+		d.counts(servicebus.Counts{Active: 3})
 	})
 }
 

@@ -37,6 +37,27 @@ func TestSessionWindowIsHonoured(t *testing.T) {
 	})
 }
 
+// What is on its way counts: a flow that the client sent before it saw it
+// opens the window less.
+func TestStaleFlow(t *testing.T) {
+	within(t, servicebus.Options{}, func(d *desk) {
+		for range 5 {
+			d.must(d.s.Deliver("events", servicebus.Message{}))
+		}
+		r := d.raw(0)
+		handle := uint32(0)
+		r.send(&amqp.Attach{Name: "in", Role: amqp.RoleReceiver, Source: &amqp.Source{Address: "events"}, Target: &amqp.Target{}}, nil)
+		expect[*amqp.Attach](r)
+		for _, flow := range []struct{ seen, window, comes uint32 }{{0, 2, 2}, {1, 2, 1}, {1, 1, 0}, {3, 2, 2}} {
+			r.send(&amqp.Flow{NextIncomingID: &flow.seen, IncomingWindow: flow.window, Handle: &handle, DeliveryCount: new(uint32(0)), LinkCredit: new(uint32(9))}, nil)
+			for range flow.comes {
+				expect[*amqp.Transfer](r)
+			}
+			r.quiet()
+		}
+	})
+}
+
 // Frames are no larger than the client takes.
 func TestFrameSizeIsHonoured(t *testing.T) {
 	within(t, servicebus.Options{}, func(d *desk) {

@@ -15,12 +15,14 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 
+	"github.com/modelwarden/modelwarden/test/azure/clock"
 	"github.com/modelwarden/modelwarden/test/azure/servicebus"
 )
 
@@ -94,6 +96,45 @@ func TestCloseEndsEverything(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		d.counts(servicebus.Counts{Scheduled: 1}) // its timer was stopped
+	})
+}
+
+// countingClock counts the calls that are still to come.
+type countingClock struct {
+	clock.Real
+	pending atomic.Int64
+}
+
+func (c *countingClock) AfterFunc(d time.Duration, f func()) func() {
+	c.pending.Add(1)
+	var once sync.Once
+	done := func() { once.Do(func() { c.pending.Add(-1) }) }
+	stop := c.Real.AfterFunc(d, func() {
+		done()
+		f()
+	})
+	return func() {
+		stop()
+		done()
+	}
+}
+
+func TestCloseStopsTimers(t *testing.T) {
+	counting := new(countingClock)
+	o := queue(servicebus.Queue{DefaultTTL: time.Hour})
+	o.Clock = counting
+	within(t, o, func(d *desk) {
+		_, err := d.sender().ScheduleMessages(d.ctx, []*azservicebus.Message{{}}, time.Now().Add(time.Hour), nil)
+		d.must(err)
+		d.send("a")
+		d.take(d.receiver(), 1)
+		if n := counting.pending.Load(); n < 3 {
+			t.Errorf("%d timers wait before Close", n)
+		}
+		d.s.Close()
+		if n := counting.pending.Load(); n != 0 {
+			t.Errorf("%d timers wait after Close", n)
+		}
 	})
 }
 

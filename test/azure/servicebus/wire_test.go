@@ -283,6 +283,31 @@ func TestBodiesOfAnyKindSurvive(t *testing.T) {
 	})
 }
 
+// Senders can't pretend to be the broker.
+func TestAnnotationsOfTheBrokerAreItsOwn(t *testing.T) {
+	within(t, servicebus.Options{}, func(d *desk) {
+		session := d.plainSession(nil)
+		sender, err := session.NewSender(d.ctx, "events", nil)
+		d.must(err)
+		d.must(sender.Send(d.ctx, &goamqp.Message{
+			Header:              &goamqp.MessageHeader{DeliveryCount: 7, Durable: true},
+			DeliveryAnnotations: goamqp.Annotations{"x-opt-lock-token": goamqp.UUID{1}},
+			Annotations: goamqp.Annotations{"x-opt-sequence-number": int64(99), "x-opt-deadletter-source": "lies", "x-opt-message-state": int32(2),
+				"x-opt-mine": "kept"},
+			Value: "x",
+		}, nil))
+		receiver, err := session.NewReceiver(d.ctx, "events", nil)
+		d.must(err)
+		m, err := receiver.Receive(d.ctx, nil)
+		d.must(err)
+		_, forged := m.Annotations["x-opt-deadletter-source"]
+		if forged || m.Annotations["x-opt-sequence-number"] != int64(1) || m.Annotations["x-opt-message-state"] != int32(0) ||
+			m.Annotations["x-opt-mine"] != "kept" || len(m.DeliveryAnnotations) > 0 || m.Header.DeliveryCount != 0 || !m.Header.Durable {
+			t.Errorf("annotations %v, header %+v", m.Annotations, m.Header)
+		}
+	})
+}
+
 func TestSettledTransfersAreStored(t *testing.T) {
 	within(t, servicebus.Options{}, func(d *desk) {
 		sender, err := d.plainSession(nil).NewSender(d.ctx, "events", &goamqp.SenderOptions{SettlementMode: goamqp.SenderSettleModeSettled.Ptr()})
