@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -115,21 +116,12 @@ func (d *document) takeProperties() error {
 				return badRequest("The input ttl '%s' is invalid. Ensure to provide a nonzero positive integer, or -1.", f.raw)
 			}
 		}
-		if !contains(system, f.name) {
+		if !slices.Contains(system, f.name) {
 			kept = append(kept, f)
 		}
 	}
 	d.fields = kept
 	return checkID(d.id)
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // store gives a document the service's properties and makes it an item. old

@@ -31,8 +31,8 @@ type Fault struct {
 
 func (f Fault) broken() bool { return f.Status != 0 || f.Drop }
 
-// Before says whether the fault comes instead of the effect.
-func (f Fault) Before() bool { return f.broken() && !f.AfterEffect }
+// instead says whether the fault comes in the place of the effect.
+func (f Fault) instead() bool { return f.broken() && !f.AfterEffect }
 
 // Rate is a fault that comes with a probability.
 type Rate struct {

@@ -36,31 +36,27 @@ const (
 )
 
 // handlers perform operations, each under the server's lock.
-var handlers map[Operation]func(*call) (*answer, error)
-
-func init() {
-	handlers = map[Operation]func(*call) (*answer, error){
-		ReadAccount:       readAccount,
-		CreateDatabase:    createDatabase,
-		ReadDatabase:      readDatabase,
-		DeleteDatabase:    deleteDatabase,
-		ListDatabases:     listDatabases,
-		CreateContainer:   createContainer,
-		ReadContainer:     readContainer,
-		ReplaceContainer:  replaceContainer,
-		DeleteContainer:   deleteContainer,
-		ListContainers:    listContainers,
-		ListPartitionKeys: listPartitionKeyRanges,
-		CreateItem:        createItem,
-		ReadItem:          readItem,
-		UpsertItem:        upsertItem,
-		ReplaceItem:       replaceItem,
-		DeleteItem:        deleteItem,
-		ListItems:         listItems,
-		Query:             queryItems,
-		QueryPlan:         planQuery,
-		Batch:             batchItems,
-	}
+var handlers = map[Operation]func(*call) (*answer, error){
+	ReadAccount:       readAccount,
+	CreateDatabase:    createDatabase,
+	ReadDatabase:      readDatabase,
+	DeleteDatabase:    deleteDatabase,
+	ListDatabases:     listDatabases,
+	CreateContainer:   createContainer,
+	ReadContainer:     readContainer,
+	ReplaceContainer:  replaceContainer,
+	DeleteContainer:   deleteContainer,
+	ListContainers:    listContainers,
+	ListPartitionKeys: listPartitionKeyRanges,
+	CreateItem:        createItem,
+	ReadItem:          readItem,
+	UpsertItem:        upsertItem,
+	ReplaceItem:       replaceItem,
+	DeleteItem:        deleteItem,
+	ListItems:         listItems,
+	Query:             queryItems,
+	QueryPlan:         planQuery,
+	Batch:             batchItems,
 }
 
 // writes are the operations that a reader may not perform.

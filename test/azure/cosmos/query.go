@@ -62,12 +62,8 @@ func queryItems(c *call) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := collect(q, candidates)
-	page := c.page(q, found, at)
-	body, returned, err := render(q, page.items, c.container.rid)
-	if err != nil {
-		return nil, err
-	}
+	page := c.page(q, collect(q, candidates), at)
+	body, returned := render(q, page.items, c.container.rid)
 	loaded := page.items
 	if !c.container.definition.Indexing.covers(q) && at.start() {
 		loaded = candidates
@@ -130,7 +126,7 @@ func (p *indexingPolicy) covers(q *sql.Query) bool {
 }
 
 // render writes the projections of a page.
-func render(q *sql.Query, items []*item, rid string) (body []byte, returned int, err error) {
+func render(q *sql.Query, items []*item, rid string) (body []byte, returned int) {
 	var b bytes.Buffer
 	b.WriteString(`{"_rid":` + strconv.Quote(rid) + `,"Documents":[`)
 	head, count := b.Len(), 0
@@ -150,7 +146,7 @@ func render(q *sql.Query, items []*item, rid string) (body []byte, returned int,
 	}
 	returned = b.Len() - head
 	b.WriteString(`],"_count":` + strconv.Itoa(count) + `}`)
-	return b.Bytes(), returned, nil
+	return b.Bytes(), returned
 }
 
 // listItems is the feed of all items, of one partition or of the container.

@@ -133,14 +133,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := newCall(s, r)
 	fault := s.options.Faults.next(c.op, r)
 	s.delay(r, fault.Delay)
-	if fault.Before() {
+	if fault.instead() {
 		s.answerFault(w, c, fault)
 		return
 	}
 	c.fault = fault
 	answer := s.answer(c)
 	s.count(c.op, answer.charge)
-	if fault.AfterEffect && fault.broken() {
+	if fault.broken() {
 		s.answerFault(w, c, fault)
 		return
 	}

@@ -25,9 +25,7 @@ func Parse(query string, parameters map[string]any) (*Query, error) {
 		return nil, err
 	}
 	p := &parser{tokens: tokens, q: &Query{Top: -1, Offset: -1, Limit: -1, params: parameters}}
-	defer func() { p.tokens = nil }()
-	err = p.parse()
-	if err != nil {
+	if err := p.parse(); err != nil {
 		return nil, err
 	}
 	return p.q, nil
