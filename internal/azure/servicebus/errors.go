@@ -47,29 +47,23 @@ var byCode = map[azservicebus.Code]meaning{
 	azservicebus.CodeClosed:             lost,
 }
 
-// byCondition are the AMQP error conditions that the SDK hands out raw
-// ("Service Bus AMQP error codes", Microsoft Learn: "AMQP errors in Azure
-// Service Bus").
+// byCondition are the AMQP error conditions that the SDK hands out raw ("AMQP
+// errors in Azure Service Bus", Microsoft Learn).
 var byCondition = map[amqp.ErrCond]meaning{
-	amqp.ErrCondUnauthorizedAccess:           unauthorized,
-	amqp.ErrCondNotFound:                     noQueue,
-	amqp.ErrCondNotAllowed:                   disabled,
-	"com.microsoft:entity-disabled":          disabled,
-	amqp.ErrCondResourceLimitExceeded:        full,
-	amqp.ErrCondMessageSizeExceeded:          tooLarge,
-	"com.microsoft:message-lock-lost":        leaseLost,
-	"com.microsoft:server-busy":              busy,
-	"com.microsoft:timeout":                  busy,
-	"com.microsoft:operation-cancelled":      busy,
-	amqp.ErrCondTransferLimitExceeded:        lost,
-	amqp.ErrCondDetachForced:                 lost,
-	amqp.ErrCondConnectionForced:             lost,
-	amqp.ErrCondInternalError:                lost,
-	"com.microsoft:container-close":          lost,
-	"com.microsoft:internal-server-error":    lost,
-	"com.microsoft:message-not-found":        leaseLost,
-	"com.microsoft:entity-already-exists":    disabled,
-	"com.microsoft:session-cannot-be-locked": disabled,
+	amqp.ErrCondUnauthorizedAccess:      unauthorized,
+	amqp.ErrCondNotFound:                noQueue,
+	amqp.ErrCondNotAllowed:              disabled,
+	"com.microsoft:entity-disabled":     disabled,
+	amqp.ErrCondResourceLimitExceeded:   full,
+	amqp.ErrCondMessageSizeExceeded:     tooLarge,
+	"com.microsoft:message-lock-lost":   leaseLost,
+	"com.microsoft:server-busy":         busy,
+	"com.microsoft:timeout":             busy,
+	"com.microsoft:operation-cancelled": busy,
+	amqp.ErrCondTransferLimitExceeded:   lost,
+	amqp.ErrCondDetachForced:            lost,
+	amqp.ErrCondConnectionForced:        lost,
+	amqp.ErrCondInternalError:           lost,
 }
 
 // byStatus are the answers of a management or token node, which the SDK hands
@@ -137,9 +131,6 @@ func (f *fault) Error() string { return f.text }
 
 // Unwrap gives the error of package lineage that the fault is, if any.
 func (f *fault) Unwrap() error { return f.kind }
-
-// Retryable says that the same call may succeed later.
-func (f *fault) Retryable() bool { return f.retryable }
 
 // fault makes an error of the SDK ours: the end of ctx or of the client where
 // that is the reason, what it means otherwise.
