@@ -82,6 +82,21 @@ func (c *Client) do(ctx context.Context, limit time.Duration, call func(context.
 	return err
 }
 
+// turns is a lock for as many as it has room for, whose wait ends with a
+// context.
+type turns chan struct{}
+
+func (t turns) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turns) give() { <-t }
+
 // each calls do for 0 to n-1 in at most width goroutines and waits for all.
 func each(n, width int, do func(i int)) {
 	if n == 1 {

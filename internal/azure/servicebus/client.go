@@ -42,8 +42,8 @@ type Client struct {
 	sender    slot[*azservicebus.Sender]
 	manager   slot[*azservicebus.Receiver] // renews and settles by lock token
 	graveyard slot[*azservicebus.Receiver] // peeks at the dead letters
-	digging   chan struct{}                // held by who locks a dead letter
-	linking   chan struct{}                // held by who opens links
+	digging   turns                        // for who locks a dead letter
+	linking   turns                        // for who opens links
 	pool      *pool
 	ahead     *ahead
 	leases    leases
@@ -58,7 +58,8 @@ func Open(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{o: o, host: at.host, secrets: at.redactor(), digging: make(chan struct{}, 1), linking: make(chan struct{}, 1)}
+	c := &Client{o: o, host: at.host, secrets: at.redactor(), digging: make(turns, 1), linking: make(turns, 1)}
+	c.depth.turn = make(turns, 1)
 	c.life, c.end = context.WithCancelCause(context.Background())
 	if c.sdk, err = c.connect(); err == nil {
 		c.admin, err = o.administer(at.emulator)

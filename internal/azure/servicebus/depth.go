@@ -2,7 +2,6 @@ package servicebus
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -41,7 +40,7 @@ func (o Options) administer(emulator bool) (*admin.Client, error) {
 
 // depth remembers the last answer.
 type depth struct {
-	mu   sync.Mutex
+	turn turns // for who looks or asks
 	last lineage.Depth
 	ends time.Time // when it is asked again
 }
@@ -57,8 +56,10 @@ func (q queue) Depth(ctx context.Context) (lineage.Depth, error) {
 	}
 	defer leave()
 	d := &q.c.depth
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	if d.turn.take(ctx) != nil {
+		return lineage.Depth{}, q.c.ended(ctx)
+	}
+	defer d.turn.give()
 	if now := q.c.o.Now(); !now.Before(d.ends) {
 		answer, ok := q.c.askDepth(ctx)
 		if err := q.c.ended(ctx); err != nil {

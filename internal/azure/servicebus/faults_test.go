@@ -253,6 +253,28 @@ func TestDetachedLink(t *testing.T) {
 	})
 }
 
+// A worker may wait for hours on a queue where nothing happens, and the line
+// breaks now and then.
+func TestLongWait(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		got := make(chan error, 1)
+		go func() {
+			_, err := s.Queue().Receive(s.Context(), 1)
+			got <- err
+		}()
+		for range 24 {
+			s.Advance(10 * time.Minute)
+			s.faults.On(broker.FrameIn, "").Drop() // at the next heartbeat
+		}
+		s.Advance(10 * time.Minute)
+		if n := s.broker.Stats().Connections; n < 24 {
+			s.Errorf("there were %d connections: the line did not break", n)
+		}
+		s.send(message("a"))
+		s.must(<-got)
+	})
+}
+
 // A call ends with its context, whatever the broker does or does not.
 func TestMuteBroker(t *testing.T) {
 	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {

@@ -86,12 +86,10 @@ func connected[T linked](ctx context.Context, c *Client, create func() (T, error
 }
 
 func connectedOnce[T linked](ctx context.Context, c *Client, create func() (T, error), connect func(context.Context, T) error) (object T, err error) {
-	select {
-	case c.linking <- struct{}{}:
-		defer func() { <-c.linking }()
-	case <-ctx.Done():
-		return object, ctx.Err()
+	if err := c.linking.take(ctx); err != nil {
+		return object, err
 	}
+	defer c.linking.give()
 	if object, err = create(); err != nil {
 		return object, err
 	}

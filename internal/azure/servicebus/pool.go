@@ -61,22 +61,20 @@ func (c *Client) newLink(r *azservicebus.Receiver) *link {
 // have credit left.
 type pool struct {
 	c    *Client
-	free chan struct{} // one token for each link that may be in use
+	free turns // one for each link that may be in use
 
 	mu   sync.Mutex
 	idle []*link
 }
 
 func newPool(c *Client) *pool {
-	return &pool{c: c, free: make(chan struct{}, c.o.Receivers)}
+	return &pool{c: c, free: make(turns, c.o.Receivers)}
 }
 
 // take waits for a link.
 func (p *pool) take(ctx context.Context) (*link, error) {
-	select {
-	case p.free <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := p.free.take(ctx); err != nil {
+		return nil, err
 	}
 	if l := p.pop(); l != nil {
 		return l, nil
@@ -84,7 +82,7 @@ func (p *pool) take(ctx context.Context) (*link, error) {
 	// A link that comes too late for its caller is there for the next one.
 	r, err := connected(ctx, p.c, p.c.newReceiver, connectReceiver, p.push)
 	if err != nil {
-		<-p.free
+		p.free.give()
 		return nil, err
 	}
 	return p.c.newLink(r), nil
@@ -127,7 +125,7 @@ func (p *pool) put(l *link) {
 		p.idle = append(p.idle, l)
 		p.mu.Unlock()
 	}
-	<-p.free
+	p.free.give()
 }
 
 // close closes the links that nobody uses.

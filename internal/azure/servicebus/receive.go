@@ -31,9 +31,13 @@ func (q queue) Receive(ctx context.Context, max int) ([]lineage.Delivery, error)
 	}
 	defer leave()
 	// The service closes a link that was idle for ten minutes, so one that
-	// broke is no news. Several in a row are.
+	// broke is no news. Several at short intervals are.
 	for broke := 0; ; {
+		start := q.c.o.Now()
 		b, err := q.c.fetch(ctx, max)
+		if q.c.o.Now().Sub(start) > time.Minute {
+			broke = 0
+		}
 		if errors.Is(err, errBroke) && broke < 2 {
 			broke++
 			continue

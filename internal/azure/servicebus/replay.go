@@ -45,12 +45,10 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 		return err
 	}
 	defer leave()
-	select { // two who dig lock each other's letters
-	case c.digging <- struct{}{}:
-		defer func() { <-c.digging }()
-	case <-ctx.Done():
+	if c.digging.take(ctx) != nil { // two who dig lock each other's letters
 		return c.ended(ctx)
 	}
+	defer c.digging.give()
 	wanted, err := c.findDead(ctx, id)
 	if err != nil {
 		return err
