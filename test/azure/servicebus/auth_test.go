@@ -141,6 +141,16 @@ func TestEntraTokens(t *testing.T) {
 			sendErr, _ = d.use(d.entraClient(bad))
 			d.code(sendErr, azservicebus.CodeUnauthorizedAccess)
 		}
+		session, err := d.amqpConn(nil).NewSession(d.ctx, nil)
+		d.must(err)
+		for lifetime, want := range map[string]int32{"1h": 202, "-1s": 401} {
+			token, err := entra{"owner", lifetime}.GetToken(d.ctx, policy.TokenRequestOptions{})
+			d.must(err)
+			a := d.call(session, "$cbs", map[string]any{"operation": "put-token", "type": "jwt", "name": "amqps://contoso/events"}, token.Token)
+			if a.ApplicationProperties["status-code"] != want {
+				t.Errorf("a token that lives %s: %v", lifetime, a.ApplicationProperties)
+			}
+		}
 	})
 	within(t, servicebus.Options{}, func(d *desk) {
 		sendErr, _ := d.use(d.entraClient(entra{"owner", "1h"}))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+	goamqp "github.com/Azure/go-amqp"
 
 	"github.com/modelwarden/modelwarden/test/azure/clock"
 	"github.com/modelwarden/modelwarden/test/azure/servicebus"
@@ -214,4 +215,19 @@ func TestManualClock(t *testing.T) {
 	manual.Advance(time.Minute)
 	d.counts(servicebus.Counts{Active: 1})
 	d.code(r.CompleteMessage(ctx, m, nil), azservicebus.CodeLockLost)
+}
+
+// A life too long for the header's 32 bits comes as two times.
+func TestTimeToLiveByProperties(t *testing.T) {
+	within(t, servicebus.Options{}, func(d *desk) {
+		sender, _ := d.once()
+		now := time.Now()
+		d.must(sender.Send(d.ctx, &goamqp.Message{
+			Properties: &goamqp.MessageProperties{CreationTime: ptr(now), AbsoluteExpiryTime: ptr(now.Add(time.Hour))}, Value: "x",
+		}, nil))
+		time.Sleep(59 * time.Minute)
+		d.counts(servicebus.Counts{Active: 1})
+		time.Sleep(2 * time.Minute)
+		d.counts(servicebus.Counts{})
+	})
 }
