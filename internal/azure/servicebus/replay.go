@@ -79,6 +79,7 @@ func (c *Client) rebury(r *source, dug []*azservicebus.ReceivedMessage) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.life), closeLimit)
 	defer cancel()
 	_ = c.do(ctx, settleLimit, r.Close)
+	r.die()
 	if others, err := c.graveyard.get(ctx); err == nil {
 		abandonByToken(ctx, others, dug)
 	}
