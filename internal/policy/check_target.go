@@ -19,7 +19,7 @@ func (c *checker) target(path, name string, t Target) {
 	kinds := t.kinds()
 	switch {
 	case len(kinds) == 0:
-		c.fail(path, "has no kind: write one of webhook, review, log, sandbox, azureml, alertmanager")
+		c.fail(path, "has no kind: write one of %s", strings.Join(names(TargetKinds()), ", "))
 	case len(kinds) > 1:
 		c.fail(path, "is %s and %s at once: make two targets of it", kinds[0], kinds[1])
 	case name == Desk && t.Review == nil:
@@ -31,26 +31,19 @@ func (c *checker) target(path, name string, t Target) {
 	case t.Alertmanager != nil:
 		c.url(path+".alertmanager.url", t.Alertmanager.URL)
 	case t.Sandbox != nil:
-		if t.Sandbox.URL != "" {
-			c.url(path+".sandbox.url", t.Sandbox.URL)
-		}
+		c.optionalURL(path+".sandbox.url", t.Sandbox.URL)
 		c.duration(path+".sandbox.timeout", t.Sandbox.Timeout)
 		c.inputs(path+".sandbox.inputs", t.Sandbox.Inputs)
 	case t.AzureML != nil:
-		if !strings.HasPrefix(t.AzureML.Component, "azureml:") {
-			c.fail(path+".azureml.component", "wants azureml:<name>:<version>")
-		}
-		c.inputs(path+".azureml.inputs", t.AzureML.Inputs)
-	}
-}
-
-// inputs are flat: a job's inputs are text, numbers and truth values.
-func (c *checker) inputs(path string, in map[string]any) {
-	for _, name := range slices.Sorted(maps.Keys(in)) {
-		switch in[name].(type) {
-		case []any, map[string]any:
-			c.fail(strictyaml.Join(path, name), "wants text, a number, true or false")
-		}
+		c.azureML(path+".azureml", t.AzureML)
+	case t.Batch != nil:
+		c.batch(path+".batchEndpoint", t.Batch)
+	case t.GitHub != nil:
+		c.gitHub(path+".github", t.GitHub)
+	case t.AzureDevOps != nil:
+		c.azureDevOps(path+".azureDevOps", t.AzureDevOps)
+	case t.Rollback != nil:
+		c.rollback(path+".rollback", t.Rollback)
 	}
 }
 
@@ -67,16 +60,35 @@ func (c *checker) url(path, text string) {
 	}
 }
 
+// optionalURL checks an address that has a default.
+func (c *checker) optionalURL(path, text string) {
+	if text != "" {
+		c.url(path, text)
+	}
+}
+
+// envName checks the name of the environment variable that a secret is in.
+func (c *checker) envName(path, name string) {
+	if name != "" && !isEnvName(name) {
+		c.fail(path, "is not the name of an environment variable (it names where the secret is, it is not the secret)")
+	}
+}
+
+func (c *checker) allowPrivate(path string, hosts []string) {
+	for i, h := range hosts {
+		if h == "" || strings.ContainsAny(h, "*? ") || strings.Contains(h, "/") && !isBlock(h) {
+			c.fail(fmt.Sprintf("%s[%d]", path, i), "wants a host's name or address, or a block of addresses such as 10.1.0.0/16; no pattern, path or port")
+		}
+	}
+}
+
 func (c *checker) webhook(path string, w *WebhookTarget) {
 	c.url(path+".url", w.URL)
 	if w.SecretEnv != "" && w.SecretFile != "" {
 		c.fail(path, "has secretEnv and secretFile: choose one")
 	}
-	for key, v := range map[string]string{".secretEnv": w.SecretEnv, ".previousSecretEnv": w.PreviousSecretEnv} {
-		if v != "" && !isEnvName(v) {
-			c.fail(path+key, "is not the name of an environment variable (it names where the secret is, it is not the secret)")
-		}
-	}
+	c.envName(path+".secretEnv", w.SecretEnv)
+	c.envName(path+".previousSecretEnv", w.PreviousSecretEnv)
 	for _, h := range slices.Sorted(maps.Keys(w.Headers)) {
 		c.header(strictyaml.Join(path+".headers", h), h, w.Headers[h])
 	}
@@ -84,11 +96,7 @@ func (c *checker) webhook(path string, w *WebhookTarget) {
 	if w.MaxAttempts < 0 || w.MaxAttempts > 100 {
 		c.fail(path+".maxAttempts", "is %d: give 1 to 100, or leave it out", w.MaxAttempts)
 	}
-	for i, h := range w.AllowPrivate {
-		if h == "" || strings.ContainsAny(h, "*? ") || strings.Contains(h, "/") && !isBlock(h) {
-			c.fail(fmt.Sprintf("%s.allowPrivate[%d]", path, i), "wants a host's name or address, or a block of addresses such as 10.1.0.0/16; no pattern, path or port")
-		}
-	}
+	c.allowPrivate(path+".allowPrivate", w.AllowPrivate)
 	for i, t := range w.Types {
 		if !slices.Contains(actionTypes, t) {
 			c.fail(fmt.Sprintf("%s.types[%d]", path, i), "unknown action type %q%s", clip(string(t), 40), suggest(string(t), names(actionTypes)))

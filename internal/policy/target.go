@@ -14,6 +14,10 @@ const (
 	LogKind          TargetKind = "log"
 	SandboxKind      TargetKind = "sandbox"
 	AzureMLKind      TargetKind = "azureml"
+	BatchKind        TargetKind = "batchEndpoint"
+	GitHubKind       TargetKind = "github"
+	AzureDevOpsKind  TargetKind = "azureDevOps"
+	RollbackKind     TargetKind = "rollback"
 	AlertmanagerKind TargetKind = "alertmanager"
 )
 
@@ -25,6 +29,10 @@ type Target struct {
 	Log          *LogTarget          `yaml:"log,omitempty" json:"log,omitempty"`
 	Sandbox      *SandboxTarget      `yaml:"sandbox,omitempty" json:"sandbox,omitempty"`
 	AzureML      *AzureMLTarget      `yaml:"azureml,omitempty" json:"azureml,omitempty"`
+	Batch        *BatchTarget        `yaml:"batchEndpoint,omitempty" json:"batchEndpoint,omitempty"`
+	GitHub       *GitHubTarget       `yaml:"github,omitempty" json:"github,omitempty"`
+	AzureDevOps  *AzureDevOpsTarget  `yaml:"azureDevOps,omitempty" json:"azureDevOps,omitempty"`
+	Rollback     *RollbackTarget     `yaml:"rollback,omitempty" json:"rollback,omitempty"`
 	Alertmanager *AlertmanagerTarget `yaml:"alertmanager,omitempty" json:"alertmanager,omitempty"`
 }
 
@@ -60,6 +68,14 @@ type ReviewTarget struct{}
 // LogTarget writes the action to the service's log.
 type LogTarget struct{}
 
+// TargetKinds are all kinds, in the order in which they are listed to people.
+func TargetKinds() []TargetKind {
+	return []TargetKind{
+		WebhookKind, ReviewKind, LogKind, SandboxKind, AzureMLKind, BatchKind,
+		GitHubKind, AzureDevOpsKind, RollbackKind, AlertmanagerKind,
+	}
+}
+
 // SandboxTarget starts a training in the simulated workspace.
 type SandboxTarget struct {
 	// URL is the simulated workspace's. Defaults to the one that the service
@@ -70,18 +86,6 @@ type SandboxTarget struct {
 	Inputs     map[string]any `yaml:"inputs,omitempty" json:"inputs,omitempty"`
 	// Timeout is for one attempt to start. Defaults to the effector's own.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
-}
-
-// AzureMLTarget starts a pipeline job in an Azure ML workspace.
-type AzureMLTarget struct {
-	// Workspace is an alias. Defaults to the workspace of the event.
-	Workspace string `yaml:"workspace,omitempty" json:"workspace,omitempty"`
-	// Component is "azureml:<name>:<version>".
-	Component  string `yaml:"component" json:"component"`
-	Experiment string `yaml:"experiment,omitempty" json:"experiment,omitempty"`
-	// Inputs are the component's: text, numbers, truth values, and
-	// "azureml:<data>:<version>" for data assets.
-	Inputs map[string]any `yaml:"inputs,omitempty" json:"inputs,omitempty"`
 }
 
 // AlertmanagerTarget is a Prometheus Alertmanager.
@@ -106,7 +110,9 @@ func (t Target) kinds() []TargetKind {
 		set  bool
 	}{
 		{WebhookKind, t.Webhook != nil}, {ReviewKind, t.Review != nil}, {LogKind, t.Log != nil},
-		{SandboxKind, t.Sandbox != nil}, {AzureMLKind, t.AzureML != nil}, {AlertmanagerKind, t.Alertmanager != nil},
+		{SandboxKind, t.Sandbox != nil}, {AzureMLKind, t.AzureML != nil}, {BatchKind, t.Batch != nil},
+		{GitHubKind, t.GitHub != nil}, {AzureDevOpsKind, t.AzureDevOps != nil}, {RollbackKind, t.Rollback != nil},
+		{AlertmanagerKind, t.Alertmanager != nil},
 	} {
 		if k.set {
 			out = append(out, k.kind)
@@ -124,8 +130,10 @@ func (k TargetKind) Accepts(t ActionType) bool {
 		return t == Review
 	case AlertmanagerKind:
 		return t == Review || t == Notify
-	case SandboxKind, AzureMLKind:
-		return t == Retrain || t == Rollback
+	case SandboxKind, AzureMLKind, BatchKind, GitHubKind, AzureDevOpsKind:
+		return t == Retrain
+	case RollbackKind:
+		return t == Rollback
 	}
 	return false
 }
