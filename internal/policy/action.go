@@ -83,17 +83,22 @@ type Action struct {
 	Attempts int       `json:"attempts"`
 	// NextAttempt is when a pending action is tried again.
 	NextAttempt time.Time `json:"nextAttempt,omitzero"`
+	// Waiting says what a pending action waits for that was not tried yet.
+	Waiting string `json:"waiting,omitempty"`
 	// ClaimedBy is the worker that performs a claimed action; ClaimedUntil is
 	// when another may take it over.
 	ClaimedBy    string    `json:"claimedBy,omitempty"`
 	ClaimedUntil time.Time `json:"claimedUntil,omitzero"`
 	Outcome      *Outcome  `json:"outcome,omitempty"`
+	// Loop is what became of a retrain that a target took on.
+	Loop *Loop `json:"loop,omitempty"`
 	// Recovered is when the monitor first passed after a retrain succeeded; zero
 	// until then.
 	Recovered time.Time `json:"recovered,omitzero"`
 	// LastError is the latest attempt's error, without secrets.
 	LastError string `json:"lastError,omitempty"`
-	// SuppressedBy says which limit held the action: "budget", "in_flight".
+	// SuppressedBy says which limit held the action: "budget", "in_flight",
+	// "storm".
 	SuppressedBy string `json:"suppressedBy,omitempty"`
 }
 

@@ -165,7 +165,7 @@ func (c *checker) step(path string, s Step, keys map[string]bool) {
 	path += "." + string(t)
 	c.limits(path, s.limits())
 	if s.Retrain != nil {
-		c.duration(path+".timeout", s.Retrain.Timeout)
+		c.retrain(path, s.Retrain)
 	}
 	if s.Review != nil {
 		c.duration(path+".ackWithin", s.Review.AckWithin)
@@ -178,6 +178,16 @@ func (c *checker) step(path string, s Step, keys map[string]bool) {
 		c.fail(path, "this policy already has a %s to %s: one of them is too many", t, stepTarget(s))
 	} else {
 		keys[key] = true
+	}
+}
+
+func (c *checker) retrain(path string, s *RetrainStep) {
+	c.duration(path+".timeout", s.Timeout)
+	if n := s.SuspendAfter; n != nil && (*n < 0 || *n > maxSuspendAfter) {
+		c.fail(path+".suspendAfter", "is %d: write 1 to %d, or 0 for never", *n, maxSuspendAfter)
+	}
+	if w := s.WhenBusy; w != "" && w != WhenBusyDrop && w != WhenBusyQueue {
+		c.fail(path+".whenBusy", "is %q: write drop or queue", clip(string(w), 40))
 	}
 }
 

@@ -27,6 +27,9 @@ type Set struct {
 	index   map[event.Kind]*index
 	freezes []freeze
 	budgets []budget
+	storm   Storm
+	// retrainOnBadData lets a breach of data quality start retrains.
+	retrainOnBadData bool
 }
 
 // rule is one compiled policy.
@@ -48,6 +51,9 @@ type step struct {
 	Severity  string
 	AckWithin Duration
 	Timeout   time.Duration
+	// SuspendAfter and Queue are of retrains.
+	SuspendAfter int
+	Queue        bool
 }
 
 // freeze is a Freeze with its instants.
@@ -94,8 +100,10 @@ func Compile(f *File, opts CompileOptions) (*Set, error) {
 		b.Name = budgetName(b)
 		s.budgets = append(s.budgets, budget{Budget: b, workspace: newGlobs(b.Match.Workspace, true), model: newGlobs(b.Match.Model, false)})
 	}
+	s.storm = checked.Storm.withDefaults()
+	s.retrainOnBadData = checked.RetrainOnDataQuality != nil && *checked.RetrainOnDataQuality
 	s.buildIndex()
-	s.hash = digest(checked, s.rules)
+	s.hash = s.digest()
 	return s, nil
 }
 
@@ -125,6 +133,10 @@ func newStep(s Step) step {
 		out.Timeout = defaultTimeout
 		if s.Retrain.Timeout > 0 {
 			out.Timeout = time.Duration(s.Retrain.Timeout)
+		}
+		out.SuspendAfter, out.Queue = defaultSuspendAfter, s.Retrain.WhenBusy == WhenBusyQueue
+		if s.Retrain.SuspendAfter != nil {
+			out.SuspendAfter = *s.Retrain.SuspendAfter
 		}
 	}
 	if s.Review != nil {
@@ -183,19 +195,22 @@ func sortedPatterns(ps Patterns) Patterns {
 	return slices.Compact(out)
 }
 
-// digest is the hash of everything that a set decides by.
-func digest(f *File, rules []*rule) string {
-	hashes := make([]string, len(rules))
-	for i, r := range rules {
+// digest is the hash of everything that the set decides by.
+func (s *Set) digest() string {
+	hashes := make([]string, len(s.rules))
+	for i, r := range s.rules {
 		hashes[i] = r.hash
 	}
+	f := s.file
 	return digestJSON("set", struct {
 		Mode    Mode
 		Rules   []string
 		Targets map[string]Target
 		Freezes []Freeze
 		Budgets []Budget
-	}{f.Mode, hashes, f.Targets, f.Freezes, f.Budgets})
+		Storm   Storm
+		BadData bool
+	}{f.Mode, hashes, f.Targets, f.Freezes, f.Budgets, s.storm, s.retrainOnBadData})
 }
 
 // digestJSON hashes a value's JSON; map keys are sorted in it. What a file

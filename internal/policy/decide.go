@@ -17,7 +17,7 @@ import (
 // Only policies that are on the event's kind and match it decide: once per
 // event, or once per signal where the event reports breaches. A
 // monitor.passed event is in addition remembered by policies that count
-// windows, without a decision.
+// windows, and ends the suspension of those that retrain, without a decision.
 //
 // Of a policy in observe mode the result holds decisions and memory as if it
 // enforced, but no actions; what it remembers is marked, so that it withholds
@@ -111,11 +111,13 @@ func (d *decider) rule(r *rule) {
 	}
 }
 
-// passed remembers a window in which no signal of a monitor breached.
+// passed remembers a window in which no signal of a monitor breached, and ends
+// the policy's suspension.
 func (d *decider) passed(r *rule) {
 	if r.policy.Sustained != nil {
 		d.recall(r).record(Window{ID: windowOf(d.event), Time: d.event.Time}, r.keep())
 	}
+	d.lift(r)
 }
 
 // keep is how many windows a policy has to remember.
@@ -131,6 +133,7 @@ func (d *decider) decide(r *rule, o *occasion) Decision {
 	j := r.judge(d.scope, o)
 	out := d.decision(r, o, j)
 	m := d.recall(r)
+	m.pardon(d.view.LastPassed)
 	if r.policy.Sustained != nil && j.reason != ReasonConditionError {
 		m.record(Window{Signal: o.signal, ID: o.window, Time: o.at, Breached: j.holds}, r.keep())
 	}
@@ -196,14 +199,14 @@ func (d *decider) act(r *rule, o *occasion, w sustained, m *recall, out *Decisio
 // plan carries out what the steps came to: intents, firings, and the window
 // marked as decided.
 func (d *decider) plan(r *rule, o *occasion, w sustained, m *recall, out *Decision) {
-	if out.Verdict == Hold {
-		return
-	}
 	g := grounds{rule: r, window: w.window, decision: out}
 	if out.Verdict == Act {
 		g.title, g.reason = d.title(r, out), d.reason(r, w, out)
 	}
 	for i, p := range out.Actions {
+		if p.Reason == ReasonDataQuality && !r.observe {
+			d.dataReview(g)
+		}
 		if p.Verdict == Hold {
 			continue
 		}
@@ -212,12 +215,15 @@ func (d *decider) plan(r *rule, o *occasion, w sustained, m *recall, out *Decisi
 			d.rehearsed = p.Key
 		} else if p.Type == Retrain {
 			d.retrain = p.Key
+			m.try(Trial{Key: p.Key, Target: p.Target, At: d.now, Hash: r.hash})
 		}
 		if !r.observe {
 			d.result.Actions = append(d.result.Actions, d.intent(&g, &r.steps[i], p.Key))
 		}
 	}
-	m.record(Window{Signal: o.signal, ID: w.window, Time: w.at, Breached: true, Decided: !r.observe, Observed: r.observe}, r.keep())
+	if out.Verdict != Hold {
+		m.record(Window{Signal: o.signal, ID: w.window, Time: w.at, Breached: true, Decided: !r.observe, Observed: r.observe}, r.keep())
+	}
 }
 
 // conclude sums the steps up.

@@ -36,6 +36,12 @@ const (
 	ReasonAllHeld        = "all_held"
 	// ReasonLate is for a window older than one that was acted on already.
 	ReasonLate = "late_window"
+	// ReasonSuspended is for a policy whose retrains did not help.
+	ReasonSuspended = "suspended"
+	// ReasonDataQuality is for a retrain that would learn from broken data,
+	// ReasonStorm for one of several whose models share the data.
+	ReasonDataQuality = "data_quality"
+	ReasonStorm       = "storm"
 )
 
 // Decision is one policy's verdict on one event (and one signal, where an
@@ -86,6 +92,8 @@ type Memory struct {
 	Windows []Window `json:"windows,omitempty"`
 	// Fired are when each action (by type and target) was last planned.
 	Fired []Firing `json:"fired,omitempty"`
+	// Trials are the latest retrains and whether they helped, oldest first.
+	Trials []Trial `json:"trials,omitempty"`
 }
 
 // Window is one measured window of one signal.
@@ -133,6 +141,12 @@ type View struct {
 	InFlight string
 	// History are counts over time ("breaches_24h", "retrains_7d").
 	History map[string]any
+	// LastPassed is when the monitor last passed, by its event; zero is never.
+	// A monitor.passed event that ends a breached run is not a pass.
+	LastPassed time.Time
+	// Upstream are the data assets that the model was trained on. It matters
+	// for events that tell of bad data, see TellsOfBadData.
+	Upstream []string
 	// Memory holds this asset's memory by policy name.
 	Memory map[string]Memory
 	// Fenced is true on a replay that must not act.

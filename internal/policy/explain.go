@@ -39,7 +39,8 @@ type PolicyExplanation struct {
 // Check is one step: what was looked at, whether it let the policy go on, and
 // why.
 type Check struct {
-	// Step is one of on, match, signal, condition, term, sustained, action.
+	// Step is one of on, match, signal, condition, term, sustained, action,
+	// dispatch.
 	Step   string `json:"step"`
 	Name   string `json:"name,omitempty"`
 	Passed bool   `json:"passed"`
@@ -62,7 +63,7 @@ func (s *Set) Explain(ev *event.Event, view View, now time.Time) Explanation {
 func (d *decider) explain(r *rule, f *facets) PolicyExplanation {
 	out := PolicyExplanation{Policy: r.policy.Name, Hash: r.hash, Mode: r.mode()}
 	on := slices.Contains(r.policy.On, d.event.Kind)
-	remembers := d.event.Kind == event.MonitorPassed && r.policy.Sustained != nil
+	remembers := d.event.Kind == event.MonitorPassed && r.remembersPasses()
 	out.add("on", "", on || remembers, onDetail(r, d.event.Kind, on, remembers))
 	if !on && !remembers {
 		return out
@@ -92,7 +93,7 @@ func onDetail(r *rule, kind event.Kind, on, remembers bool) string {
 	case on:
 		return fmt.Sprintf("the policy is on %s", kind)
 	case remembers:
-		return "the policy counts windows: a passed one is remembered, nothing is decided"
+		return "a pass is remembered (it counts as a window, and ends a suspension), nothing is decided"
 	}
 	return fmt.Sprintf("the event is %s, the policy is on %v", kind, r.policy.On)
 }
@@ -183,7 +184,26 @@ func (d *decider) explainDecision(out *PolicyExplanation, r *rule, o *occasion, 
 			detail = "nothing withholds it"
 		}
 		out.add("action", string(a.Type)+" → "+a.Target, a.Verdict != Hold, string(a.Verdict)+" ("+a.Reason+"): "+detail)
+		if a.Type == Retrain && a.Verdict != Hold {
+			out.add("dispatch", "", true, d.set.dispatchDetail(r, a.Target))
+		}
 	}
+}
+
+// dispatchDetail tells what a planned retrain still meets when it is carried
+// out, which goes across assets and can't be decided from one of them.
+func (s *Set) dispatchDetail(r *rule, target string) string {
+	busy := WhenBusyDrop
+	for _, st := range r.steps {
+		if st.Type == Retrain && st.Target == target && st.Queue {
+			busy = WhenBusyQueue
+		}
+	}
+	out := fmt.Sprintf("before it starts: one retrain of a model at a time (whenBusy: %s), budgets", busy)
+	if models, within, _ := s.Storm(); models > 0 {
+		out += fmt.Sprintf(", no storm (%d models of one data asset within %s)", models, Duration(within))
+	}
+	return out
 }
 
 // windows tells how many windows breached. Where the decision's own detail

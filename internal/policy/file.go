@@ -33,6 +33,12 @@ type File struct {
 	Freezes []Freeze `yaml:"freezes,omitempty" json:"freezes,omitempty"`
 	// Budgets are limits over all assets and policies together.
 	Budgets []Budget `yaml:"budgets,omitempty" json:"budgets,omitempty"`
+	// Storm says when retrains of several models are held because the models
+	// share the data. Defaults to 3 models within 1h.
+	Storm *Storm `yaml:"storm,omitempty" json:"storm,omitempty"`
+	// RetrainOnDataQuality lets an event that reports a breach of data quality
+	// start retrains. Defaults to false: a review on the data instead.
+	RetrainOnDataQuality *bool `yaml:"retrainOnDataQuality,omitempty" json:"retrainOnDataQuality,omitempty"`
 }
 
 // Policy is one rule: which events, under which condition, lead to what.
@@ -115,7 +121,23 @@ type RetrainStep struct {
 	// Timeout is when a retrain that nobody heard of again no longer counts
 	// as running. Defaults to 24h.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	// SuspendAfter is after how many retrains in a row that did not help the
+	// policy asks for no more, for the monitor concerned, until that passes,
+	// the policy changes or a person resumes it. 0 is never. Defaults to 2.
+	SuspendAfter *int `yaml:"suspendAfter,omitempty" json:"suspendAfter,omitempty"`
+	// WhenBusy is what happens while another retrain of the model is under
+	// way: drop this one, or queue it, at most one per model. Defaults to drop.
+	WhenBusy WhenBusy `yaml:"whenBusy,omitempty" json:"whenBusy,omitempty"`
 }
+
+// WhenBusy says what becomes of a retrain of a model that is being retrained.
+type WhenBusy string
+
+// What WhenBusy can be.
+const (
+	WhenBusyDrop  WhenBusy = "drop"
+	WhenBusyQueue WhenBusy = "queue"
+)
 
 // ReviewStep opens a review, or adds to the open one of the same cause.
 type ReviewStep struct {

@@ -95,7 +95,7 @@ func (d *decider) withheld(r *rule, s *step, w sustained, m *recall) (reason, de
 	case d.view.Fenced:
 		return ReasonFenced, "this is a replay that may not act"
 	}
-	for _, check := range []func(*rule, *step, *recall) (string, string){d.frozen, d.cooling, d.capped, d.inFlight} {
+	for _, check := range []func(*rule, *step, *recall) (string, string){d.broken, d.resting, d.frozen, d.cooling, d.capped, d.inFlight} {
 		if reason, detail = check(r, s, m); reason != "" {
 			return reason, detail
 		}
@@ -157,12 +157,13 @@ func (d *decider) capped(r *rule, s *step, m *recall) (string, string) {
 	return ReasonCap, fmt.Sprintf("%d in the last 24 hours, at most %d; the next after %s", n, s.MaxPerDay, moment(oldest.Add(day)))
 }
 
-// inFlight keeps retrains of one model to one at a time.
+// inFlight keeps retrains of one model to one at a time. One that may queue is
+// planned all the same, and waits when it is dispatched.
 func (d *decider) inFlight(r *rule, s *step, _ *recall) (string, string) {
 	if s.Type != Retrain {
 		return "", ""
 	}
-	if d.view.InFlight != "" {
+	if d.view.InFlight != "" && !s.Queue {
 		return ReasonInFlight, "retrain " + clip(d.view.InFlight, 80) + " of this model has not ended"
 	}
 	if d.retrain != "" {
@@ -171,7 +172,7 @@ func (d *decider) inFlight(r *rule, s *step, _ *recall) (string, string) {
 	if r.observe && d.rehearsed != "" {
 		return ReasonInFlight, "the same event would already have made retrain " + d.rehearsed
 	}
-	if f, running := d.running(); running {
+	if f, running := d.running(); running && !s.Queue {
 		return ReasonInFlight, fmt.Sprintf("retrain %s since %s has not ended", f.Key, moment(f.At))
 	}
 	return "", ""

@@ -26,11 +26,11 @@ type keyIndex struct {
 }
 
 // buildIndex enters every policy under the kinds it is on. A policy that
-// counts windows is also offered monitor.passed, for its memory.
+// remembers passes is also offered monitor.passed.
 func (s *Set) buildIndex() {
 	for i, r := range s.rules {
 		kinds := slices.Clone(r.policy.On)
-		if r.policy.Sustained != nil && !slices.Contains(kinds, event.MonitorPassed) {
+		if r.remembersPasses() && !slices.Contains(kinds, event.MonitorPassed) {
 			kinds = append(kinds, event.MonitorPassed)
 		}
 		for _, k := range kinds {
@@ -45,6 +45,15 @@ func (s *Set) buildIndex() {
 			ix.keys[i].sortLengths()
 		}
 	}
+}
+
+// remembersPasses says whether a pass changes what the policy remembers: it
+// counts windows, or may have suspended its retrains.
+func (r *rule) remembersPasses() bool {
+	if !slices.ContainsFunc(r.policy.On, measures) {
+		return false
+	}
+	return r.policy.Sustained != nil || slices.ContainsFunc(r.steps, func(s step) bool { return s.Type == Retrain && s.SuspendAfter > 0 })
 }
 
 func (ix *index) add(i int, r *rule, kind event.Kind) {

@@ -17,8 +17,11 @@ const (
 
 // Ended says that the action with the key came to its end and is no longer in
 // flight. One that was suppressed never happened: neither a cooldown nor a cap
-// counts it. m itself is not changed.
+// counts it, and nobody waits for what comes of it. m itself is not changed.
 func (m Memory) Ended(key string, suppressed bool) Memory {
+	if suppressed {
+		m.Trials = slices.DeleteFunc(slices.Clone(m.Trials), func(t Trial) bool { return t.Key == key })
+	}
 	fired := make([]Firing, 0, len(m.Fired))
 	for _, f := range m.Fired {
 		if f.Key == key && suppressed {

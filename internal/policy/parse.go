@@ -61,6 +61,7 @@ func (f *File) add(p *File) {
 	f.Policies = append(f.Policies, p.Policies...)
 	f.Freezes = append(f.Freezes, p.Freezes...)
 	f.Budgets = append(f.Budgets, p.Budgets...)
+	f.Storm, f.RetrainOnDataQuality = cmp.Or(f.Storm, p.Storm), cmp.Or(f.RetrainOnDataQuality, p.RetrainOnDataQuality)
 	if len(p.Targets) > 0 && f.Targets == nil {
 		f.Targets = map[string]Target{}
 	}
@@ -151,6 +152,13 @@ func (c *checker) check(p Part) {
 	}
 	for i, b := range p.File.Budgets {
 		c.budget(fmt.Sprintf("budgets[%d]", i), b)
+	}
+	if p.File.Storm != nil {
+		c.take("storm", "setting", "storm")
+		c.storm("storm", *p.File.Storm)
+	}
+	if p.File.RetrainOnDataQuality != nil {
+		c.take("retrainOnDataQuality", "setting", "retrainOnDataQuality")
 	}
 }
 
