@@ -180,6 +180,13 @@ func (a *Asset) addMember(set string, m Member) bool {
 	return true
 }
 
+// Remembers says whether a member of that time would be kept in a bounded
+// history: what is older than all of a full one is forgotten.
+func (a *Asset) Remembers(set string, at time.Time) bool {
+	members := a.Sets[set]
+	return len(members) < maxMembers || at.After(members[0].S.At)
+}
+
 // addEdge keeps the oldest stamp of an edge. It returns the edge to store
 // apart when the document is full, which the caller joins with what is there.
 func (a *Asset) addEdge(e Edge) (changed bool, overflow *Edge) {

@@ -1,0 +1,97 @@
+package azureml
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
+)
+
+// leaseFor is how long a lease holds without a sign of life. It is longer than
+// anything its holder does between two writes.
+const leaseFor = 2 * time.Minute
+
+// errLeaseLost means that another replica took the work over.
+var errLeaseLost = errors.New("another replica took the lease over")
+
+// lease lets one replica at a time do a piece of work. It is a record beside
+// what the work writes: whoever commits renews it in the same commit, so a
+// holder that slept through its time can write no more.
+type lease struct {
+	store         lineage.Store
+	partition, id string
+	holder        string
+	now           func() time.Time
+
+	version string
+}
+
+type leaseRecord struct {
+	Holder string    `json:"holder"`
+	Until  time.Time `json:"until"`
+}
+
+// take tries to get the lease; false means that another replica has it.
+func (l *lease) take(ctx context.Context) (bool, error) {
+	got, err := l.store.Get(ctx, l.partition, l.id)
+	if err != nil {
+		return false, err
+	}
+	if l.version = got[0].Version; l.version != "" {
+		var r leaseRecord
+		if err := json.Unmarshal(got[0].Body, &r); err != nil {
+			return false, fmt.Errorf("stored %s of %s: %w", l.id, l.partition, err)
+		}
+		if r.Holder != "" && r.Holder != l.holder && l.now().Before(r.Until) {
+			return false, nil
+		}
+	}
+	err = l.commit(ctx)
+	if errors.Is(err, errLeaseLost) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// commit writes changes to the lease's partition and renews the lease with
+// them. It returns errLeaseLost, and has written nothing, when it is gone.
+func (l *lease) commit(ctx context.Context, changes ...lineage.Change) error {
+	return l.write(ctx, leaseRecord{Holder: l.holder, Until: l.now().UTC().Add(leaseFor)}, changes)
+}
+
+// release gives the lease up. It works under a context that has ended, too:
+// the next replica need not wait.
+func (l *lease) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return l.write(ctx, leaseRecord{}, nil)
+}
+
+func (l *lease) write(ctx context.Context, r leaseRecord, changes []lineage.Change) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	c := lineage.Change{Op: lineage.Replace, Record: lineage.Record{ID: l.id, Version: l.version, Body: body}}
+	if l.version == "" {
+		c.Op = lineage.Create
+	}
+	versions, err := l.store.Commit(ctx, l.partition, append([]lineage.Change{c}, changes...))
+	if err != nil {
+		return l.refused(err)
+	}
+	l.version = versions[0]
+	return nil
+}
+
+// refused tells a lost lease from other faults.
+func (l *lease) refused(err error) error {
+	var failed *lineage.ChangeError
+	if errors.As(err, &failed) && failed.ID == l.id && (errors.Is(err, lineage.ErrConflict) || errors.Is(err, lineage.ErrExists)) {
+		return errLeaseLost
+	}
+	return err
+}
