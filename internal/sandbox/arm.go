@@ -16,8 +16,13 @@ func (w *Workspace) armRoutes() *http.ServeMux {
 	mux.HandleFunc("GET /jobs/{name}", w.getJob)
 	mux.HandleFunc("PUT /jobs/{name}", w.putJob)
 	mux.HandleFunc("POST /jobs/{name}/cancel", w.cancelJob)
+	mux.HandleFunc("GET /{$}", w.getWorkspace)
+	mux.HandleFunc("GET /models", w.listModels)
+	mux.HandleFunc("PUT /models/{name}/versions/{version}", w.putModelVersion)
 	mux.HandleFunc("GET /models/{name}/versions", w.listModelVersions)
 	mux.HandleFunc("GET /models/{name}/versions/{version}", w.getModelVersion)
+	mux.HandleFunc("GET /batchendpoints/{name}", w.getBatchEndpoint)
+	mux.HandleFunc("GET /data/{name}", w.getDataContainer)
 	mux.HandleFunc("GET /data/{name}/versions", w.listDataVersions)
 	mux.HandleFunc("GET /data/{name}/versions/{version}", w.getDataVersion)
 	mux.HandleFunc("GET /onlineendpoints", w.listEndpoints)
@@ -53,7 +58,10 @@ func (w *Workspace) serveARM(routes http.Handler, rw http.ResponseWriter, r *htt
 // the collections' names, every other segment of what is left.
 func (w *Workspace) insideWorkspace(path string) (string, bool) {
 	id := w.ID()
-	if len(path) <= len(id) || !strings.EqualFold(path[:len(id)], id) || path[len(id)] != '/' {
+	switch {
+	case strings.EqualFold(path, id):
+		return "/", true
+	case len(path) <= len(id) || !strings.EqualFold(path[:len(id)], id) || path[len(id)] != '/':
 		return "", false
 	}
 	segments := strings.Split(path[len(id)+1:], "/")
@@ -141,12 +149,17 @@ func (w *Workspace) writeList(rw http.ResponseWriter, r *http.Request, count int
 // absolute is the request's own address under another query. Clients refuse
 // to send a token from https to http, so the scheme is the request's.
 func (w *Workspace) absolute(r *http.Request, query url.Values) string {
-	base := w.opts.PublicURL
-	if base == "" {
-		base = "http://" + r.Host
-		if r.TLS != nil {
-			base = "https://" + r.Host
-		}
+	return w.base(r) + w.ID() + r.URL.EscapedPath() + "?" + query.Encode()
+}
+
+// base is where this server is reached: as configured, else as the request
+// reached it.
+func (w *Workspace) base(r *http.Request) string {
+	switch {
+	case w.opts.PublicURL != "":
+		return w.opts.PublicURL
+	case r.TLS != nil:
+		return "https://" + r.Host
 	}
-	return base + w.ID() + r.URL.EscapedPath() + "?" + query.Encode()
+	return "http://" + r.Host
 }

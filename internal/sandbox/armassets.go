@@ -44,6 +44,33 @@ func (w *Workspace) modelResource(m *modelVersion) object {
 	return w.resource("/models/"+m.name+"/versions/"+m.version, "models/versions", m.created, p)
 }
 
+// putModelVersion replaces the tags of a version; it registers none.
+func (w *Workspace) putModelVersion(rw http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Properties struct {
+			Tags map[string]string `json:"tags"`
+		} `json:"properties"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		armError(rw, http.StatusBadRequest, "InvalidRequestContent", "The request content is not a model version: "+err.Error())
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m, err := w.findModel(r.PathValue("name"), r.PathValue("version"))
+	if err != nil {
+		armFailure(rw, err)
+		return
+	}
+	if err := (JobSpec{Tags: body.Properties.Tags}).validate(); err != nil {
+		armError(rw, http.StatusBadRequest, "UserError", err.Error())
+		return
+	}
+	m.tags = map[string]string{}
+	maps.Copy(m.tags, body.Properties.Tags)
+	writeAnswer(rw, http.StatusOK, w.modelResource(m))
+}
+
 func (w *Workspace) listDataVersions(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,8 +123,9 @@ func (w *Workspace) getEndpoint(rw http.ResponseWriter, r *http.Request) {
 	w.withEndpoint(rw, r, func(e *endpoint) { writeAnswer(rw, http.StatusOK, w.endpointResource(e)) })
 }
 
-// putEndpoint changes the traffic of an endpoint, done at once. Traffic names
-// deployments that exist, and sums to 0 or 100.
+// putEndpoint changes the traffic of an endpoint. Traffic names deployments
+// that exist, and sums to 0 or 100. While a change is under way, which the
+// provisioning state tells, another is refused.
 func (w *Workspace) putEndpoint(rw http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Properties struct {
@@ -109,9 +137,17 @@ func (w *Workspace) putEndpoint(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.withEndpoint(rw, r, func(e *endpoint) {
+		if e.updating {
+			armError(rw, http.StatusConflict, "Conflict", "The endpoint "+e.name+" is being updated.")
+			return
+		}
 		if err := e.shift(body.Properties.Traffic); err != nil {
 			armError(rw, http.StatusBadRequest, "UserError", err.Error())
 			return
+		}
+		if w.opts.UpdateTime > 0 {
+			e.updating = true
+			w.later(w.opts.UpdateTime, func() { e.updating = false })
 		}
 		writeAnswer(rw, http.StatusOK, w.endpointResource(e))
 	})
@@ -133,12 +169,16 @@ func (e *endpoint) shift(traffic map[string]int32) error {
 }
 
 func (w *Workspace) endpointResource(e *endpoint) object {
+	state := "Succeeded"
+	if e.updating {
+		state = "Updating"
+	}
 	res := w.resource("/onlineEndpoints/"+e.name, "onlineEndpoints", e.created, object{
-		"authMode": "Key", "provisioningState": "Succeeded", "publicNetworkAccess": "Enabled",
+		"authMode": "Key", "provisioningState": state, "publicNetworkAccess": "Enabled",
 		"scoringUri": "https://" + e.name + ".westeurope.inference.ml.azure.com/score",
 		"traffic":    e.traffic, "mirrorTraffic": object{}, "properties": object{},
 	})
-	res["kind"], res["location"], res["tags"] = "Managed", "westeurope", object{}
+	res["kind"], res["location"], res["tags"] = "Managed", region, object{}
 	return res
 }
 
@@ -164,7 +204,7 @@ func (w *Workspace) deploymentResource(e *endpoint, d *deployment) object {
 		"endpointComputeType": "Managed", "provisioningState": "Succeeded", "instanceType": "Standard_DS3_v2",
 		"model": w.ID() + "/models/" + d.model + "/versions/" + d.version, "properties": object{},
 	})
-	res["kind"], res["location"], res["tags"] = "Managed", "westeurope", object{}
+	res["kind"], res["location"], res["tags"] = "Managed", region, object{}
 	res["sku"] = object{"name": "Default", "capacity": 1}
 	return res
 }

@@ -13,6 +13,9 @@ type jobBody struct {
 	Properties *struct {
 		JobType        string            `json:"jobType"`
 		ComponentID    string            `json:"componentId"`
+		CodeID         string            `json:"codeId"`
+		EnvironmentID  string            `json:"environmentId"`
+		ComputeID      string            `json:"computeId"`
 		ExperimentName string            `json:"experimentName"`
 		Tags           map[string]string `json:"tags"`
 		Inputs         map[string]struct {
@@ -30,6 +33,7 @@ func (b jobBody) spec(name string) (JobSpec, error) {
 	}
 	spec := JobSpec{
 		Name: name, Experiment: p.ExperimentName, Component: p.ComponentID,
+		Code: p.CodeID, Environment: p.EnvironmentID, Compute: p.ComputeID,
 		Tags: p.Tags, Inputs: map[string]string{},
 	}
 	for input, v := range p.Inputs {
@@ -123,8 +127,12 @@ func (w *Workspace) jobResource(j *job) object {
 			"Studio":   object{"jobServiceType": "Studio", "endpoint": w.studioURL(j)},
 		},
 	}
-	if j.spec.Component != "" {
-		p["componentId"] = j.spec.Component
+	for key, id := range map[string]string{
+		"componentId": j.spec.Component, "codeId": j.spec.Code, "environmentId": j.spec.Environment, "computeId": j.spec.Compute,
+	} {
+		if id != "" {
+			p[key] = id
+		}
 	}
 	return w.resource("/jobs/"+j.name, "jobs", j.created, p)
 }

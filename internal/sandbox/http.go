@@ -15,15 +15,24 @@ import (
 const maxRequestBody = 1 << 20
 
 // Handler serves the workspace's HTTP side: the ARM resources under the
-// workspace's id, with any api-version, and MLflow tracking both at
+// workspace's id, with any api-version, MLflow tracking both at
 // /mlflow/{version}/{workspace id}/api/2.0/mlflow/, as Azure has it, and at
-// /api/2.0/mlflow/, as an open-source MLflow server has it.
+// /api/2.0/mlflow/, as an open-source MLflow server has it, the details of a
+// run in the run history, and batch endpoints at /batch/{name}/jobs.
 func (w *Workspace) Handler() http.Handler {
-	arm, mlflow := w.armRoutes(), w.mlflowRoutes()
+	arm, mlflow, history := w.armRoutes(), w.mlflowRoutes(), w.historyRoutes()
 	route := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(rw, r.Body, maxRequestBody)
 		if rest, ok := cutMLflow(r.URL.Path); ok {
 			mlflow.ServeHTTP(rw, withPath(r, rest))
+			return
+		}
+		if rest, ok := w.cutHistory(r.URL.Path); ok {
+			history.ServeHTTP(rw, withPath(r, rest))
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/batch/") {
+			w.invokeBatch(rw, r)
 			return
 		}
 		w.serveARM(arm, rw, r)

@@ -17,6 +17,9 @@ type JobSpec struct {
 	// Component is the pipeline component to run: `azureml:train_churn:3`, or
 	// its ARM id. One that Options.Training names makes a model.
 	Component string
+	// Code, Environment and Compute are what it runs on, as references of
+	// Azure ML's: `azureml:sklearn-1.5:3`.
+	Code, Environment, Compute string
 	// Inputs are asset references by input name. `training_data` is what the
 	// job trains on; `@latest` or no version mean the newest one.
 	Inputs map[string]string
@@ -47,8 +50,8 @@ func (s JobSpec) validate() error {
 		return fmt.Errorf("%d tags, at most %d are allowed", len(s.Tags), maxTags)
 	case len(s.Inputs) > maxInputs:
 		return fmt.Errorf("%d inputs, at most %d are allowed", len(s.Inputs), maxInputs)
-	case len(s.Experiment) > maxText || len(s.Component) > maxText:
-		return fmt.Errorf("experiment and component: at most %d bytes are allowed", maxText)
+	case len(s.Experiment) > maxText || len(s.Component) > maxText || len(s.Code)+len(s.Environment)+len(s.Compute) > maxText:
+		return fmt.Errorf("experiment, component, and code, environment and compute together: at most %d bytes are allowed", maxText)
 	}
 	for key, value := range s.Tags {
 		if utf8.RuneCountInString(key) > maxTagKey || utf8.RuneCountInString(value) > maxTagLength {

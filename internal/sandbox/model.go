@@ -18,6 +18,7 @@ type endpoint struct {
 	name        string
 	deployments []*deployment
 	traffic     map[string]int32
+	updating    bool
 	created     time.Time
 }
 

@@ -59,6 +59,9 @@ type Options struct {
 	// TrainTime is how long a job takes from submission to its end. Defaults
 	// to 2 s.
 	TrainTime time.Duration
+	// UpdateTime is how long a change of an endpoint's traffic is under way.
+	// Zero means that it is done at once.
+	UpdateTime time.Duration
 	// Training says which components train which models.
 	Training []Training
 	// Subscriptions are the event subscriptions that exist from the start;
@@ -119,7 +122,8 @@ type Workspace struct {
 	models       map[string][]*modelVersion
 	endpoint     map[string]*endpoint
 	monitors     map[string]*monitor
-	count        int // assets other than jobs
+	batch        map[string]string // batch endpoints: the component that each runs
+	count        int               // assets other than jobs
 	accuracy     []float64
 	subs         map[string]*subscriber
 	agenda       agenda
@@ -147,6 +151,7 @@ func New(o Options) *Workspace {
 		models:   map[string][]*modelVersion{},
 		endpoint: map[string]*endpoint{},
 		monitors: map[string]*monitor{},
+		batch:    map[string]string{},
 		subs:     map[string]*subscriber{},
 		wake:     make(chan struct{}, 1),
 	}
