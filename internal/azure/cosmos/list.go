@@ -107,7 +107,7 @@ func prefixEnd(p string) string {
 // build writes the query. Without any bound the comparison with "" is what
 // leaves out records without an order key.
 func (l *listing) build() *query {
-	key, direction, beyond := "c.id", " ASC", " >= "
+	key, direction, beyond := "c.id", " ASC", " > "
 	if l.query.Order == lineage.BySort {
 		key = "c.o"
 	}
