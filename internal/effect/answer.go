@@ -13,7 +13,8 @@ import (
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
 
-// maxAnswer bounds how much of a target's answer is read.
+// maxAnswer bounds how much of a target's answer is read, where it is not a
+// listing.
 const maxAnswer = 64 << 10
 
 // maxRetryAfter bounds how long a target may ask to be left alone.
@@ -28,16 +29,16 @@ type answer struct {
 
 func (a *answer) ok() bool { return a.status >= 200 && a.status <= 299 }
 
-// exchange sends a request and reads the bounded answer. Errors are already
-// sorted into retryable and permanent, and without secrets.
-func exchange(client *http.Client, req *http.Request, hide redactor) (*answer, error) {
+// exchange sends a request and reads at most limit bytes of the answer. Errors
+// are already sorted into retryable and permanent, and without secrets.
+func exchange(client *http.Client, req *http.Request, limit int64, hide redactor) (*answer, error) {
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, sendError(req.Context(), req.URL, err, hide)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	// A body that breaks off does not change what the status line said.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, limit))
 	return &answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 

@@ -1,12 +1,14 @@
 package effect
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 
+	"github.com/modelwarden/modelwarden/internal/azureml"
 	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
 
@@ -15,73 +17,15 @@ const (
 	originTag = event.OriginTag
 	policyTag = "modelwarden.policy"
 	eventTag  = "modelwarden.event"
-	modelTag  = "modelwarden.model"
+	modelTag  = lineage.ModelTag
 )
 
-// job is the part of ARM's JobBase that is written and read here
-// (Microsoft.MachineLearningServices/workspaces/jobs, jobType Pipeline).
-type job struct {
-	Properties jobProperties `json:"properties"`
-}
-
-type jobProperties struct {
-	JobType        string              `json:"jobType"`
-	ComponentID    string              `json:"componentId,omitempty"`
-	ExperimentName string              `json:"experimentName,omitempty"`
-	DisplayName    string              `json:"displayName,omitempty"`
-	Inputs         map[string]jobInput `json:"inputs,omitempty"`
-	Tags           map[string]string   `json:"tags,omitempty"`
-	Status         string              `json:"status,omitempty"`
-	Services       jobServices         `json:"services,omitzero"`
-}
-
-type jobServices struct {
-	Studio jobService `json:"Studio,omitzero"`
-}
-
-type jobService struct {
-	Endpoint string `json:"endpoint,omitempty"`
-}
-
-// jobInput is a literal or a reference, told apart by JobInputType.
-type jobInput struct {
-	JobInputType string `json:"jobInputType"`
-	Value        string `json:"value,omitempty"`
-	URI          string `json:"uri,omitempty"`
-}
-
-func (j *job) origin() string { return j.Properties.Tags[originTag] }
-
-func newJob(o *SandboxOptions, a policy.Action) job {
-	inputs := map[string]jobInput{}
-	for name, value := range o.Inputs {
-		inputs[name] = newJobInput(value)
-	}
+func originTags(a policy.Action) map[string]string {
 	tags := map[string]string{originTag: a.ID, policyTag: a.Policy, eventTag: a.Event}
 	if a.Model != "" {
 		tags[modelTag] = a.Model
 	}
-	return job{jobProperties{
-		JobType:        "Pipeline",
-		ComponentID:    o.Component,
-		ExperimentName: o.Experiment,
-		DisplayName:    "Retrain by policy " + a.Policy,
-		Inputs:         inputs,
-		Tags:           tags,
-	}}
-}
-
-// newJobInput takes what names data ("azureml:churn@latest", "https://…") for
-// a folder and all else for a literal.
-func newJobInput(input any) jobInput {
-	value := fmt.Sprint(input)
-	if f, ok := input.(float64); ok {
-		value = strconv.FormatFloat(f, 'f', -1, 64) // 1000000, not 1e+06
-	}
-	if strings.HasPrefix(value, "azureml:") || strings.Contains(value, "://") {
-		return jobInput{JobInputType: "uri_folder", URI: value}
-	}
-	return jobInput{JobInputType: "literal", Value: value}
+	return tags
 }
 
 // jobNames are those that Azure Machine Learning accepts.
@@ -95,4 +39,65 @@ func jobName(key string) (string, error) {
 		return "", &policy.PermanentError{Err: fmt.Errorf("key %q makes no job name: want letters, digits, - and _", key)}
 	}
 	return name, nil
+}
+
+// literal writes an input as text.
+func literal(input any) string {
+	if f, ok := input.(float64); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64) // 1000000, not 1e+06
+	}
+	return fmt.Sprint(input)
+}
+
+// order is what a retrain's target needs to know of it, whatever it is made of.
+type order struct {
+	name   string
+	inputs map[string]any
+	tags   map[string]string
+}
+
+// newOrder prepares a retrain; target is its kind, for the error.
+func newOrder(ctx context.Context, target policy.TargetKind, in inputs, r records, a policy.Action) (order, error) {
+	if err := onlyRetrain(target, a); err != nil {
+		return order{}, err
+	}
+	name, err := jobName(a.Key)
+	if err != nil {
+		return order{}, err
+	}
+	values, err := in.render(ctx, r, a)
+	if err != nil {
+		return order{}, err
+	}
+	return order{name: name, inputs: values, tags: originTags(a)}, nil
+}
+
+// onlyRetrain refuses other actions.
+func onlyRetrain(target policy.TargetKind, a policy.Action) error {
+	if a.Type == policy.Retrain {
+		return nil
+	}
+	return &policy.PermanentError{Err: fmt.Errorf("a %s target can't perform %q: it takes retrain actions", target, a.Type)}
+}
+
+// started is the outcome of a submission: a new job, or this action's own that
+// an earlier attempt left; where says in which workspace. It names the run, so
+// that the run's events end the action.
+func started(where string, j azureml.Job, created bool, a policy.Action) (policy.Outcome, error) {
+	if origin := j.Tags[originTag]; !created && origin != a.ID {
+		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("%s has a job %s that is not of this action (its tag %s is %q)", where, j.Name, originTag, origin)}
+	}
+	summary := "found job " + j.Name + " submitted before"
+	if created {
+		summary = "submitted job " + j.Name
+	}
+	return policy.Outcome{Summary: summary, URL: shownLink(j.Studio), Run: j.Name}, nil
+}
+
+// shownLink is a link that a service gave, if a person may be led there.
+func shownLink(link string) string {
+	if u, err := parseURL(link); err != nil || u.User != nil {
+		return ""
+	}
+	return link
 }

@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/modelwarden/modelwarden/internal/event"
+	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
 
@@ -31,6 +33,14 @@ type Deps struct {
 	// SandboxURL is the simulated workspace's, ARM path included, for sandbox
 	// targets without a URL; "" when the service runs none.
 	SandboxURL string
+	// AzureML is what azureml, batchEndpoint and rollback targets act in; nil
+	// when none is configured, see NeedAzureML.
+	AzureML AzureML
+	// Workspace finds a configured workspace by its alias.
+	Workspace func(alias string) (event.Workspace, bool)
+	// Store is the lineage that templates and rollbacks ask, and where
+	// rollbacks keep their plans.
+	Store lineage.Store
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 	// LookupEnv reads an environment variable. Defaults to os.LookupEnv.
@@ -51,7 +61,19 @@ func (d Deps) withDefaults() Deps {
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()
 	}
+	if d.Workspace == nil {
+		d.Workspace = func(string) (event.Workspace, bool) { return event.Workspace{}, false }
+	}
 	return d
+}
+
+// records are the lineage, or no interface at all: a nil Store in one is not
+// nil.
+func (d *Deps) records() records {
+	if d.Store == nil {
+		return nil
+	}
+	return d.Store
 }
 
 func (d *Deps) userAgent() string { return "modelwarden/" + d.Version }
@@ -98,6 +120,22 @@ func Unavailable(targets map[string]policy.Target) []string {
 	return out
 }
 
+// NeedAzureML lists the targets that act in an Azure Machine Learning
+// workspace, sorted. Without Deps.AzureML actions on them fail.
+func NeedAzureML(targets map[string]policy.Target) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(targets)) {
+		if inAzureML(targets[name].Kind()) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func inAzureML(k policy.TargetKind) bool {
+	return k == policy.AzureMLKind || k == policy.BatchKind || k == policy.RollbackKind
+}
+
 // BackoffOf is how a target's attempts are spaced and bounded.
 func BackoffOf(t policy.Target) Backoff {
 	if t.Webhook == nil {
@@ -106,13 +144,7 @@ func BackoffOf(t policy.Target) Backoff {
 	return Backoff{Attempts: t.Webhook.MaxAttempts}
 }
 
-func available(k policy.TargetKind) bool {
-	switch k {
-	case policy.WebhookKind, policy.ReviewKind, policy.LogKind, policy.SandboxKind:
-		return true
-	}
-	return false
-}
+func available(k policy.TargetKind) bool { return k != policy.AlertmanagerKind }
 
 func unavailableText(k policy.TargetKind) string {
 	return fmt.Sprintf("target kind %s is not available in this version", k)
@@ -123,19 +155,25 @@ func build(name string, t policy.Target, d *Deps) (policy.Effector, error) {
 	kind := t.Kind()
 	var e policy.Effector
 	var err error
-	switch kind {
-	case "":
-		return nil, errors.New("kind: want exactly one of webhook, review, log, sandbox, azureml, alertmanager")
-	case policy.WebhookKind:
+	switch {
+	case kind == "":
+		return nil, fmt.Errorf("kind: want exactly one of %v", policy.TargetKinds())
+	case kind == policy.WebhookKind:
 		e, err = buildWebhook(name, t.Webhook, d)
-	case policy.SandboxKind:
+	case kind == policy.SandboxKind:
 		e, err = buildSandbox(name, t.Sandbox, d)
-	case policy.ReviewKind:
+	case kind == policy.GitHubKind:
+		e, err = buildGitHub(name, t.GitHub, d)
+	case kind == policy.AzureDevOpsKind:
+		e, err = buildAzureDevOps(name, t.AzureDevOps, d)
+	case inAzureML(kind):
+		e, err = buildAzureML(name, t, d)
+	case kind == policy.ReviewKind:
 		e = NewReview(d.Desk)
-	case policy.LogKind:
+	case kind == policy.LogKind:
 		e = NewLog(d.Logger)
 	default:
-		e = unavailable{kind}
+		e = unavailable{errors.New(unavailableText(kind))}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s.%w", kind, err)
@@ -188,7 +226,7 @@ func buildSandbox(name string, t *policy.SandboxTarget, d *Deps) (policy.Effecto
 	}
 	s, err := NewSandbox(SandboxOptions{
 		URL: address, Component: t.Component, Experiment: t.Experiment, Inputs: t.Inputs,
-		Client: client, UserAgent: d.userAgent(), Now: d.Now,
+		Client: client, UserAgent: d.userAgent(), Now: d.Now, Records: d.records(),
 	})
 	if err != nil {
 		return nil, err
@@ -196,10 +234,10 @@ func buildSandbox(name string, t *policy.SandboxTarget, d *Deps) (policy.Effecto
 	return Guard(s, GuardOptions{Target: name, Timeout: time.Duration(t.Timeout), Observer: d.Observer}), nil
 }
 
-// unavailable is the effector of a kind that this version does not have.
-type unavailable struct{ kind policy.TargetKind }
+// unavailable is the effector of a target that can't work here.
+type unavailable struct{ why error }
 
 // Do implements policy.Effector.
 func (u unavailable) Do(context.Context, policy.Action) (policy.Outcome, error) {
-	return policy.Outcome{}, &policy.PermanentError{Err: errors.New(unavailableText(u.kind))}
+	return policy.Outcome{}, &policy.PermanentError{Err: u.why}
 }

@@ -22,11 +22,12 @@ func TestEveryTargetGetsItsEffector(t *testing.T) {
 		"notes": {Log: &policy.LogTarget{}},
 		"train": {Sandbox: &policy.SandboxTarget{}},
 		"far":   {AzureML: &policy.AzureMLTarget{Component: "azureml:train:1"}},
+		"pager": {Alertmanager: &policy.AlertmanagerTarget{URL: "http://127.0.0.1:9093"}},
 	}
 	all, err := effect.New(targets, effect.Deps{
 		Desk: newDesk(t), Logger: zap.New(core), Version: "test", AllowLoopback: true, SandboxURL: api.URL + workspacePath,
 	})
-	if err != nil || len(all) != 5 || len(targets) != 4 {
+	if err != nil || len(all) != 6 || len(targets) != 5 {
 		t.Fatalf("%d effectors, %v", len(all), err)
 	}
 	for name, kind := range map[string]policy.ActionType{
@@ -47,11 +48,16 @@ func TestEveryTargetGetsItsEffector(t *testing.T) {
 			t.Errorf("log field %s: %v", name, fields[name])
 		}
 	}
-	if _, err := all["far"].Do(t.Context(), action(policy.Retrain)); !isPermanent(err) || !strings.Contains(err.Error(), "azureml is not available") {
-		t.Errorf("far: %v", err)
+	for name, says := range map[string]string{"far": "azureml: has to be configured", "pager": "alertmanager is not available"} {
+		if _, err := all[name].Do(t.Context(), action(policy.Retrain)); !isPermanent(err) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if got := effect.Unavailable(targets); len(got) != 1 || !strings.Contains(got[0], "targets.far") {
+	if got := effect.Unavailable(targets); len(got) != 1 || !strings.Contains(got[0], "targets.pager") {
 		t.Errorf("unavailable: %q", got)
+	}
+	if got := effect.NeedAzureML(targets); len(got) != 1 || got[0] != "far" {
+		t.Errorf("need azureml: %q", got)
 	}
 }
 

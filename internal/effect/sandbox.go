@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/modelwarden/modelwarden/internal/azureml"
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
 
@@ -27,6 +28,8 @@ type SandboxOptions struct {
 	// values. The workspace decides what is missing.
 	Component, Experiment string
 	Inputs                map[string]any
+	// Records are the lineage that inputs may ask; a lineage.Store.
+	Records records
 	// Client is one of NewClient's.
 	Client    *http.Client
 	UserAgent string
@@ -38,9 +41,10 @@ type SandboxOptions struct {
 // the shape of Azure's own jobs API: GET before PUT, under a job name made of
 // the action's key, so that a retrain that was submitted before is adopted.
 type Sandbox struct {
-	base *url.URL
-	o    SandboxOptions
-	hide redactor
+	base   *url.URL
+	o      SandboxOptions
+	inputs inputs
+	hide   redactor
 }
 
 // NewSandbox checks the options.
@@ -49,58 +53,53 @@ func NewSandbox(o SandboxOptions) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	in, err := newInputs(o.Inputs)
+	if err != nil {
+		return nil, fmt.Errorf("inputs.%w", err)
+	}
 	secrets := urlSecrets(&url.URL{User: u.User, RawQuery: u.RawQuery})
-	return &Sandbox{base: u, o: o, hide: newRedactor(secrets...)}, nil
+	return &Sandbox{base: u, o: o, inputs: in, hide: newRedactor(secrets...)}, nil
 }
 
 // Do implements policy.Effector for retrain actions: one attempt.
 func (s *Sandbox) Do(ctx context.Context, a policy.Action) (policy.Outcome, error) {
-	if a.Type != policy.Retrain {
-		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("a sandbox target can't perform %q: it takes retrain actions", a.Type)}
-	}
-	name, err := jobName(a.Key)
+	want, err := newOrder(ctx, policy.SandboxKind, s.inputs, s.o.Records, a)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
-	switch found, err := s.find(ctx, name); {
-	case err != nil:
-		return policy.Outcome{}, err
-	case found != nil && found.origin() != a.ID:
-		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("%s has a job %s that is not of this action (its tag %s is %q)", place(s.base), name, originTag, found.origin())}
-	case found != nil:
-		return s.outcome(name, found, "found job "+name+" submitted before"), nil
-	}
-	made, err := s.submit(ctx, name, a)
+	made, created, err := s.submit(ctx, azureml.JobSpec{
+		Name: want.name, DisplayName: displayName(a), Experiment: s.o.Experiment,
+		Component: s.o.Component, Inputs: want.inputs, Tags: want.tags,
+	})
 	if err != nil {
 		return policy.Outcome{}, err
 	}
-	return s.outcome(name, made, "submitted job "+name), nil
+	return started(place(s.base), made, created, a)
 }
 
-// find reads the job with this name; nil when there is none.
-func (s *Sandbox) find(ctx context.Context, name string) (*job, error) {
-	ans, err := s.exchange(ctx, http.MethodGet, name, nil)
-	if err != nil || ans.status == http.StatusNotFound {
-		return nil, err
-	}
-	return s.read(ans)
-}
-
-// submit creates the job.
-func (s *Sandbox) submit(ctx context.Context, name string, a policy.Action) (*job, error) {
-	body, err := json.Marshal(newJob(&s.o, a))
+// submit creates the job, unless there is one of its name already.
+func (s *Sandbox) submit(ctx context.Context, spec azureml.JobSpec) (made azureml.Job, created bool, err error) {
+	ans, err := s.exchange(ctx, http.MethodGet, spec.Name, nil)
 	if err != nil {
-		return nil, &policy.PermanentError{Err: fmt.Errorf("action %s: its job can't be written as JSON: %w", a.Key, err)}
+		return azureml.Job{}, false, err
 	}
-	ans, err := s.exchange(ctx, http.MethodPut, name, body)
+	if ans.status != http.StatusNotFound {
+		made, err = s.read(ans, spec.Name)
+		return made, false, err
+	}
+	body, err := json.Marshal(newJob(spec))
 	if err != nil {
-		return nil, err
+		return azureml.Job{}, false, &policy.PermanentError{Err: fmt.Errorf("job %s can't be written as JSON: %w", spec.Name, err)}
+	}
+	if ans, err = s.exchange(ctx, http.MethodPut, spec.Name, body); err != nil {
+		return azureml.Job{}, false, err
 	}
 	if ans.status == http.StatusConflict {
 		// Somebody created it since we looked: look again next time.
-		return nil, fmt.Errorf("%s already has a job %s", place(s.base), name)
+		return azureml.Job{}, false, fmt.Errorf("%s already has a job %s", place(s.base), spec.Name)
 	}
-	return s.read(ans)
+	made, err = s.read(ans, spec.Name)
+	return made, true, err
 }
 
 // exchange sends one request about a job.
@@ -114,7 +113,7 @@ func (s *Sandbox) exchange(ctx context.Context, method, name string, body []byte
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return exchange(s.o.Client, req, s.hide)
+	return exchange(s.o.Client, req, maxAnswer, s.hide)
 }
 
 func (s *Sandbox) jobURL(name string) string {
@@ -126,24 +125,18 @@ func (s *Sandbox) jobURL(name string) string {
 }
 
 // read takes a job out of a successful answer.
-func (s *Sandbox) read(ans *answer) (*job, error) {
+func (s *Sandbox) read(ans *answer, name string) (azureml.Job, error) {
 	if !ans.ok() {
-		return nil, statusError(ans, s.base, s.o.Now(), s.hide)
+		return azureml.Job{}, statusError(ans, s.base, s.o.Now(), s.hide)
 	}
 	var j job
 	if err := json.Unmarshal(ans.body, &j); err != nil {
-		return nil, fmt.Errorf("%s answered %d with something that is not a job: %w", place(s.base), ans.status, err)
+		return azureml.Job{}, fmt.Errorf("%s answered %d with something that is not a job: %w", place(s.base), ans.status, err)
 	}
-	return &j, nil
-}
-
-// outcome names the run, so that its events end the action, and where a
-// person can watch it.
-func (s *Sandbox) outcome(name string, j *job, summary string) policy.Outcome {
-	link := j.Properties.Services.Studio.Endpoint
-	if u, err := parseURL(link); err != nil || u.User != nil {
+	link := shownLink(j.Properties.Services.Studio.Endpoint)
+	if link == "" {
 		shown := url.URL{Scheme: s.base.Scheme, Host: s.base.Host, Path: s.base.JoinPath("jobs", name).Path}
 		link = shown.String()
 	}
-	return policy.Outcome{Summary: summary, URL: link, Run: name}
+	return azureml.Job{Name: name, Tags: j.Properties.Tags, Studio: link}, nil
 }

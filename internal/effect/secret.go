@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,25 +11,47 @@ import (
 
 // readSecrets reads the signing secrets, the present one first.
 func readSecrets(t *policy.WebhookTarget, lookup func(string) (string, bool)) ([]string, error) {
+	secret, err := readSecret("secret", t.SecretEnv, t.SecretFile, lookup)
+	if err != nil {
+		return nil, err
+	}
 	var secrets []string
-	switch {
-	case t.SecretEnv != "":
-		s, ok := lookup(t.SecretEnv)
-		if !ok || s == "" {
-			return nil, fmt.Errorf("secretEnv: the environment variable %s is not set", t.SecretEnv)
-		}
-		secrets = append(secrets, s)
-	case t.SecretFile != "":
-		s, err := readSecretFile(t.SecretFile)
-		if err != nil {
-			return nil, fmt.Errorf("secretFile: %w", err)
-		}
-		secrets = append(secrets, s)
+	if secret != "" {
+		secrets = append(secrets, secret)
 	}
 	if s, ok := lookup(t.PreviousSecretEnv); t.PreviousSecretEnv != "" && ok && s != "" {
 		secrets = append(secrets, s)
 	}
 	return secrets, nil
+}
+
+// readToken reads what a service is called with.
+func readToken(t *policy.Token, lookup func(string) (string, bool)) (string, error) {
+	token, err := readSecret("token", t.TokenEnv, t.TokenFile, lookup)
+	if err == nil && token == "" {
+		err = errors.New("token: is missing: name where it is with tokenEnv or tokenFile")
+	}
+	return token, err
+}
+
+// readSecret reads a secret from where a setting's pair of keys (secretEnv and
+// secretFile) says; "" when neither does.
+func readSecret(setting, env, file string, lookup func(string) (string, bool)) (string, error) {
+	switch {
+	case env != "":
+		s, ok := lookup(env)
+		if !ok || s == "" {
+			return "", fmt.Errorf("%sEnv: the environment variable %s is not set", setting, env)
+		}
+		return s, nil
+	case file != "":
+		s, err := readSecretFile(file)
+		if err != nil {
+			return "", fmt.Errorf("%sFile: %w", setting, err)
+		}
+		return s, nil
+	}
+	return "", nil
 }
 
 // maxSecretFile bounds a secret's file, in bytes.

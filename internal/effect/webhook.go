@@ -120,7 +120,7 @@ func (w *Webhook) Do(ctx context.Context, a policy.Action) (policy.Outcome, erro
 	}
 	now := w.now()
 	w.setHeader(req, a.Key, now, body)
-	ans, err := exchange(w.client, req, w.hide)
+	ans, err := exchange(w.client, req, maxAnswer, w.hide)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
