@@ -77,6 +77,9 @@ type Event struct {
 	// named values, more than 1,000 models of a deployment, more than 256
 	// inputs of a run, more than 64 targets or conditions of an alert.
 	Trimmed int `json:"trimmed,omitempty"`
+	// Enriched says that the event carries what Azure Machine Learning was
+	// asked for besides what was sent. It does not change its identity.
+	Enriched bool `json:"enriched,omitempty"`
 }
 
 // Workspace is where an event came from.
@@ -97,6 +100,8 @@ type Model struct {
 	// Job is the run that produced the version, found through the configured
 	// link keys in properties and tags; empty when none of them says.
 	Job string `json:"job,omitempty"`
+	// Run is that run; nil unless the event is enriched.
+	Run *Run `json:"run,omitempty"`
 }
 
 // ModelRef names a model version.
@@ -115,6 +120,9 @@ type Deployment struct {
 	Models      []ModelRef        `json:"models"`
 	Tags        map[string]string `json:"tags,omitempty"`
 	Properties  map[string]string `json:"properties,omitempty"`
+	// Traffic is the endpoint's, in percent by deployment; nil unless the
+	// event is enriched.
+	Traffic map[string]int `json:"traffic,omitempty"`
 }
 
 // Run is a job's run.
@@ -136,6 +144,12 @@ type Run struct {
 	// Origin is the id of the Modelwarden action that started the run, from
 	// the tag OriginTag; empty for runs of others.
 	Origin string `json:"origin,omitempty"`
+	// Facts is what no event carries: component, code, environment, compute,
+	// error, studio, parent. Parameters and Metrics are what was logged to the
+	// run. All are nil unless the event is enriched.
+	Facts      map[string]string  `json:"facts,omitempty"`
+	Parameters map[string]string  `json:"parameters,omitempty"`
+	Metrics    map[string]float64 `json:"metrics,omitempty"`
 }
 
 // OriginTag is the run tag (and model property) that leads from a job back to
@@ -161,6 +175,33 @@ type Monitor struct {
 	// Root is true when the event speaks of the monitor's whole pipeline run
 	// rather than of one of its steps.
 	Root bool `json:"root,omitempty"`
+	// Schedule is the monitor's definition; nil unless the event is enriched.
+	Schedule *Schedule `json:"schedule,omitempty"`
+}
+
+// Schedule is what a model monitor measures, and where.
+type Schedule struct {
+	Endpoint   string `json:"endpoint,omitempty"`
+	Deployment string `json:"deployment,omitempty"`
+	// Every is the length of its window, as "24h0m0s"; Cron its trigger where
+	// that is no plain recurrence.
+	Every   string   `json:"every,omitempty"`
+	Cron    string   `json:"cron,omitempty"`
+	Enabled bool     `json:"enabled"`
+	Signals []Signal `json:"signals,omitempty"`
+}
+
+// Signal is what a monitor measures and the bounds that it holds it to.
+type Signal struct {
+	Name       string      `json:"name"`
+	Type       string      `json:"type,omitempty"`
+	Thresholds []Threshold `json:"thresholds,omitempty"`
+}
+
+// Threshold is a metric's bound; without a Value it never breaches.
+type Threshold struct {
+	Metric string   `json:"metric"`
+	Value  *float64 `json:"value,omitempty"`
 }
 
 // Drift is what a dataset drift monitor (v1) compared.
@@ -215,6 +256,9 @@ type Loss struct {
 	Kept int `json:"kept"`
 	// Fragment is the cut remainder, at most 200 bytes of it.
 	Fragment string `json:"fragment,omitempty"`
+	// Rehydrated counts the breaches that the run's metrics gave back, which
+	// the event now carries besides those kept.
+	Rehydrated int `json:"rehydrated,omitempty"`
 }
 
 // Reasons of a Loss.

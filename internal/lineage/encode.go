@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -205,6 +206,10 @@ func (n *Entry) AppendJSON(b, loss []byte) []byte {
 	e.number("breaches", int64(n.Breaches))
 	e.raw("loss", loss)
 	e.texts("notes", n.Notes)
+	if n.Enrichment != nil {
+		b, _ := json.Marshal(n.Enrichment) // texts, a time: always JSON
+		e.raw("enrichment", b)
+	}
 	e.number("chunks", int64(n.Chunks))
 	e.raw("event", n.Event)
 	e.close('}')

@@ -42,7 +42,8 @@ func TestEntryEncodingIsWhatDecodingReads(t *testing.T) {
 			Received: start, Committed: start.Add(time.Second), Via: text("via"), Subscription: text("subscription"),
 			DeliveryCount: text("count"), TraceParent: text("trace"), Fenced: rapid.Bool().Draw(t, "fenced"), Page: text("page"),
 			Decisions: rapid.IntRange(0, 3).Draw(t, "decisions"), Actions: rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "actions"),
-			Breaches: 2, Chunks: 1, Notes: []string{text("note")}, Loss: &event.Loss{Reason: "truncated", Kept: 3}, Event: json.RawMessage(`{"a":[1,"b"]}`),
+			Enrichment: &lineage.Enrichment{State: lineage.EnrichmentDone, Waiting: rapid.Bool().Draw(t, "waiting"), Ended: start, Page: text("later"), Policies: []string{text("policy")}},
+			Breaches:   2, Chunks: 1, Notes: []string{text("note")}, Loss: &event.Loss{Reason: "truncated", Kept: 3}, Event: json.RawMessage(`{"a":[1,"b"]}`),
 		}
 		loss, err := json.Marshal(n.Loss)
 		if err != nil {

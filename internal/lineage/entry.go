@@ -43,6 +43,9 @@ type Entry struct {
 	Loss     *event.Loss `json:"loss,omitempty"`
 	// Notes are sentences about what was assumed or left out of the event.
 	Notes []string `json:"notes,omitempty"`
+	// Enrichment is what came of asking Azure Machine Learning about the
+	// event; nil where there was nothing to ask.
+	Enrichment *Enrichment `json:"enrichment,omitempty"`
 	// Chunks counts the records `blob/<key>/<n>` that hold Event where it is
 	// too large for one record; Event is then empty.
 	Chunks int `json:"chunks,omitempty"`
@@ -50,6 +53,31 @@ type Entry struct {
 	// Event is the canonical CloudEvent as it was queued.
 	Event json.RawMessage `json:"event,omitempty"`
 }
+
+// Enrichment is how far asking about an event has come.
+type Enrichment struct {
+	// State is one of the constants below.
+	State string `json:"state"`
+	// Waiting is true while policies that read what the answer brings have not
+	// decided.
+	Waiting bool `json:"waiting,omitempty"`
+	// Ended is when the state became final.
+	Ended time.Time `json:"ended,omitzero"`
+	// Detail says why an answer is missing, or not used.
+	Detail string `json:"detail,omitempty"`
+	// Page is the journal page that lists what was decided after the commit of
+	// the event; Policies and Actions are what that was.
+	Page     string   `json:"page,omitempty"`
+	Policies []string `json:"policies,omitempty"`
+	Actions  []string `json:"actions,omitempty"`
+}
+
+// States of an Enrichment.
+const (
+	EnrichmentPending = "pending"
+	EnrichmentDone    = "done"
+	EnrichmentFailed  = "failed"
+)
 
 // EventLine is what a list shows of an event: the body of its line in the
 // EventJournal.

@@ -26,6 +26,8 @@ const (
 	// PropSubscription and PropDeliveryCount are Event Grid's own headers.
 	PropSubscription  = "aeg-subscription-name"
 	PropDeliveryCount = "aeg-delivery-count"
+	// PropAttempt is how often a KindEnrich was tried before.
+	PropAttempt = "mw-attempt"
 	// PropTraceParent is the W3C trace context of the request that brought
 	// the event.
 	PropTraceParent = "traceparent"
@@ -41,4 +43,7 @@ const (
 	KindRaw = "raw"
 	// KindWake: the body is the id of an action whose next attempt is due.
 	KindWake = "wake"
+	// KindEnrich: the body is the log key of an event about which Azure
+	// Machine Learning is to be asked; PropAttempt counts the times before.
+	KindEnrich = "enrich"
 )

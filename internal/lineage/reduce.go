@@ -190,6 +190,9 @@ func modelPatches(ev *event.Event, s Stamp) []Patch {
 		out[0].Edges = []Edge{{Type: Produced, Other: job}}
 		out = append(out, Patch{Asset: job, Stamp: s, Mention: true, Edges: []Edge{{Out: true, Type: Produced, Other: id}}})
 	}
+	if m.Run != nil {
+		out = append(out, runPatches(ws, m.Run, s)...)
+	}
 	name := Patch{Asset: NewID(Model, ws, m.Name), Stamp: s}
 	name.text("latest", m.Version)
 	return append(out, name)
@@ -204,6 +207,9 @@ func deploymentPatches(ev *event.Event, s Stamp) []Patch {
 	p.object("properties", d.Properties)
 	end := Patch{Asset: endpoint, Stamp: s, Edges: []Edge{{Type: Serves, Other: id}}}
 	end.text("computeType", d.ComputeType)
+	if len(d.Traffic) > 0 {
+		end.value("traffic", d.Traffic)
+	}
 	served := make([]ID, 0, len(d.Models))
 	out := []Patch{{}, end}
 	for _, ref := range d.Models {
@@ -217,7 +223,7 @@ func deploymentPatches(ev *event.Event, s Stamp) []Patch {
 		name.text("servingAt", string(id))
 		out = append(out, version, name)
 	}
-	p.member("served", string(s.Key), served[:fittingIDs(served)])
+	p.member("served", string(ev.Key()), served[:fittingIDs(served)])
 	out[0] = p
 	return out
 }
@@ -237,6 +243,17 @@ func fittingIDs(ids []ID) int {
 
 func jobPatches(ev *event.Event, s Stamp) []Patch {
 	ws, r := ev.Workspace.Alias, ev.Run
+	out := runPatches(ws, r, s)
+	if m := ModelOf(ev); m != "" {
+		id := NewID(Job, ws, r.ID)
+		out[0].Edges = append(out[0].Edges, Edge{Out: true, Type: Retrains, Other: m})
+		out = append(out, Patch{Asset: m, Stamp: s, Mention: true, Edges: []Edge{{Type: Retrains, Other: id}}})
+	}
+	return out
+}
+
+// runPatches are what is said about a run and what it read, the job's first.
+func runPatches(ws string, r *event.Run, s Stamp) []Patch {
 	id := NewID(Job, ws, r.ID)
 	p := Patch{Asset: id, Stamp: s}
 	p.text("status", r.Status)
@@ -252,10 +269,7 @@ func jobPatches(ev *event.Event, s Stamp) []Patch {
 		p.Edges = append(p.Edges, Edge{Type: Input, Other: data})
 		out = append(out, Patch{Asset: data, Stamp: s, Mention: true, Edges: []Edge{{Out: true, Type: Input, Other: id}}})
 	}
-	if m := ModelOf(ev); m != "" {
-		p.Edges = append(p.Edges, Edge{Out: true, Type: Retrains, Other: m})
-		out = append(out, Patch{Asset: m, Stamp: s, Mention: true, Edges: []Edge{{Type: Retrains, Other: id}}})
-	}
+	p.facts(r)
 	out[0] = p
 	return out
 }
@@ -289,6 +303,7 @@ func monitorPatches(ev *event.Event, s Stamp) []Patch {
 			p.member("measured", m.Window+"/"+measured.Signal, measured)
 		}
 	}
+	p.schedule(m.Schedule)
 	if m.Model == "" {
 		return []Patch{p}
 	}

@@ -17,10 +17,19 @@ type Stamp struct {
 	Key event.Key
 }
 
-// StampOf is the stamp of everything that e writes.
+// StampOf is the stamp of everything that e writes. What an enriched event
+// says is newer than what the event said by itself and older than any later
+// event: its key has a mark at the end, so that it comes right after.
 func StampOf(e *event.Event) Stamp {
-	return Stamp{At: e.Time.UTC(), Key: e.Envelope.Key()}
+	s := Stamp{At: e.Time.UTC(), Key: e.Envelope.Key()}
+	if e.Enriched {
+		s.Key += enrichedMark
+	}
+	return s
 }
+
+// enrichedMark is no character of a key.
+const enrichedMark = "+"
 
 // Compare orders stamps by time, then key.
 func (s Stamp) Compare(o Stamp) int {

@@ -41,7 +41,7 @@ func (s *Set) Decide(ev *event.Event, view View, now time.Time) Result {
 	d := newDecider(s, ev, &view, now)
 	for _, i := range candidates {
 		r := s.rules[i]
-		if _, ok := r.matcher.match(&f); ok {
+		if _, ok := r.matcher.match(&f); ok && d.due(r) {
 			d.rule(r)
 		}
 	}
@@ -107,7 +107,7 @@ func (d *decider) rule(r *rule) {
 	}
 	occasions := r.occasions(d.event)
 	for i := range occasions {
-		d.result.Decisions = append(d.result.Decisions, d.decide(r, &occasions[i]))
+		d.result.Decisions = append(d.result.Decisions, d.noted(r, d.decide(r, &occasions[i])))
 	}
 }
 

@@ -151,6 +151,12 @@ type View struct {
 	Memory map[string]Memory
 	// Fenced is true on a replay that must not act.
 	Fenced bool
+	// Turn says which of the policies are to decide.
+	Turn Turn
+	// Decided are the policies that decided AtOnce.
+	Decided []string
+	// Missing says why what was waited for is not there; "" where it is.
+	Missing string
 }
 
 // Result is what Decide returns: decisions in the order of the policies, the
