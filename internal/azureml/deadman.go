@@ -89,7 +89,7 @@ func (d *DeadMan) Check(ctx context.Context, ws event.Workspace, m Monitor) (ope
 	if err := d.look(ctx, ws, &state, run); err != nil {
 		return false, err
 	}
-	f := finding{monitor: m, id: id, now: now, window: 2*d.interval(m) + d.o.Grace, last: at, state: state, run: run}
+	f := finding{monitor: m, id: id, now: now, window: 2*d.interval(m) + d.o.Grace, last: at, state: state, run: run, model: watchedModel(m, id, doc)}
 	signal, wrong := f.signal()
 	if wrong {
 		_, opened, err = d.o.Desk.Raise(ctx, signal)
@@ -125,6 +125,22 @@ func newestWindow(doc *lineage.Asset) (run string, at time.Time) {
 		return "", newest.S.At
 	}
 	return m.Window, newest.S.At
+}
+
+// watchedModel is the model that a monitor watches: as its definition says,
+// else as its runs did.
+func watchedModel(m Monitor, id lineage.ID, doc *lineage.Asset) string {
+	if m.Model.Name != "" {
+		return string(lineage.NewID(lineage.Model, id.Workspace(), m.Model.Name))
+	}
+	if doc != nil {
+		for _, e := range doc.Edges {
+			if e.Type == lineage.Watches && e.Out {
+				return string(e.Other)
+			}
+		}
+	}
+	return ""
 }
 
 // look asks for the metrics of a run that was not looked at before.
@@ -186,6 +202,7 @@ type finding struct {
 	window time.Duration
 	last   time.Time
 	run    string
+	model  string
 	state  watchState
 }
 
@@ -194,10 +211,7 @@ type finding struct {
 func (f *finding) signal() (s review.Signal, ok bool) {
 	s = review.Signal{
 		Cause: "monitor-silent:" + string(f.id), Severity: review.Warning,
-		Asset: string(f.id), Workspace: f.id.Workspace(),
-	}
-	if f.monitor.Model.Name != "" {
-		s.Model = string(lineage.NewID(lineage.Model, f.id.Workspace(), f.monitor.Model.Name))
+		Asset: string(f.id), Model: f.model, Workspace: f.id.Workspace(),
 	}
 	if !f.monitor.Enabled {
 		return s, false

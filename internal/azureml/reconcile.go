@@ -22,8 +22,9 @@ type Sender interface {
 
 // Budget bounds what one round costs. What does not fit is left to the next.
 type Budget struct {
-	// Requests to Azure Machine Learning: pages of lists and single jobs.
-	// Defaults to 60.
+	// Requests to Azure Machine Learning: pages of lists and single jobs. A
+	// page of endpoints costs as many more as it has endpoints. Defaults to
+	// 200.
 	Requests int
 	// Events that may be sent, and at most a page more. Defaults to 500.
 	Events int
@@ -98,7 +99,7 @@ func (o *ReconcilerOptions) setDefaults() {
 	orElse(&o.Overlap, time.Hour)
 	o.Overlap = max(o.Overlap, o.Settle)
 	orElse(&o.Lookback, 24*time.Hour)
-	orElse(&o.Budget.Requests, 60)
+	orElse(&o.Budget.Requests, 200)
 	orElse(&o.Budget.Events, 500)
 	orElse(&o.Name, "reconciler")
 	if o.Logger == nil {

@@ -85,7 +85,11 @@ func paged[T any](c *cloud, what string, all []T, cursor string) ([]T, string, e
 func (c *cloud) Jobs(_ context.Context, _ event.Workspace, cursor string) ([]azureml.Job, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return paged(c, "jobs", c.jobs, cursor)
+	page, next, err := paged(c, "jobs", c.jobs, cursor)
+	for i := range page {
+		page[i].Started, page[i].Ended = time.Time{}, time.Time{} // lists do not say
+	}
+	return page, next, err
 }
 
 func (c *cloud) ModelVersions(_ context.Context, _ event.Workspace, cursor string) ([]azureml.ModelVersion, string, error) {

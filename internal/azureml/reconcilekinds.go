@@ -10,14 +10,13 @@ import (
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
-// maxOpen bounds the jobs that are remembered as running; the oldest are
-// forgotten first.
+// maxOpen bounds the jobs that are remembered; the oldest are forgotten first.
 const maxOpen = 1000
 
 // jobs looks through the jobs that were created since the last time.
 func (w *round) jobs(ctx context.Context) error {
 	way, until := &w.state.Jobs, w.state.Cursor.Add(-w.o.Overlap)
-	w.seen = map[string]bool{}
+	w.running = map[string]bool{}
 	err := pages(ctx, w, way, w.o.Lister.Jobs, func(ctx context.Context, j Job) (bool, error) {
 		if j.Created.Before(until) {
 			return true, nil
@@ -25,8 +24,8 @@ func (w *round) jobs(ctx context.Context) error {
 		if j.Created.After(way.Newest) {
 			way.Newest = j.Created
 		}
-		w.seen[j.Name] = true
-		return false, w.job(ctx, j)
+		w.running[j.Name] = !j.IsEnded()
+		return false, w.job(ctx, j, true)
 	})
 	if err != nil {
 		return err
@@ -37,21 +36,25 @@ func (w *round) jobs(ctx context.Context) error {
 	return w.save(ctx)
 }
 
-// job tells a job's end, or remembers a job that has not come to it. What was
-// seen running has ended since, whether or not Azure says when.
-func (w *round) job(ctx context.Context, j Job) error {
-	created, running := w.state.Open[j.Name]
-	if !j.IsEnded() || !w.settled(jobTime(j)) {
+// job tells a job's end, or remembers the job: one that has not ended, one
+// whose own event may be on its way, and one of which a list did not say when
+// it ended. What is remembered is asked for by itself.
+func (w *round) job(ctx context.Context, j Job, listed bool) error {
+	if !j.IsEnded() {
 		w.remember(j)
 		return nil
 	}
 	ev, err := w.gaps.job(ctx, w.ws, j)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	delete(w.state.Open, j.Name)
-	if ev != nil {
-		w.tell("job", ev, w.history(ev.Time) && (!running || w.history(created)))
+	case ev == nil:
+		delete(w.state.Open, j.Name)
+	case !w.settled(jobTime(j)) || (listed && j.Ended.IsZero()):
+		w.remember(j)
+	default:
+		delete(w.state.Open, j.Name)
+		w.tell("job", ev, w.history(ev.Time))
 	}
 	return nil
 }
@@ -73,28 +76,27 @@ func (w *round) remember(j Job) {
 	delete(w.state.Open, oldest)
 }
 
-// open asks for the jobs that were running when they were seen last, each in
-// its turn.
+// open asks for the jobs that are remembered, each in its turn, but for those
+// that were just listed as running.
 func (w *round) open(ctx context.Context) error {
 	names := slices.Sorted(maps.Keys(w.state.Open))
 	at, _ := slices.BinarySearch(names, w.state.Asked+"\x00")
 	for _, name := range slices.Concat(names[at:], names[:at]) {
-		if w.seen[name] {
+		if w.running[name] {
 			continue
 		}
 		if !w.spend() {
 			break
 		}
 		j, err := w.ask(ctx, name)
-		switch {
-		case errors.Is(err, lineage.ErrNotFound):
+		if errors.Is(err, lineage.ErrNotFound) {
 			delete(w.state.Open, name) // somebody deleted it
-		case err != nil:
-			return err
-		default:
-			err = w.job(ctx, j)
+			continue
 		}
-		if err != nil && !errors.Is(err, lineage.ErrNotFound) {
+		if err == nil {
+			err = w.job(ctx, j, false)
+		}
+		if err != nil {
 			return err
 		}
 		w.state.Asked = name

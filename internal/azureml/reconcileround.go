@@ -22,9 +22,10 @@ type reconcileState struct {
 	Last time.Time `json:"last,omitzero"`
 	// Cursor is the newest creation time of a job that was listed.
 	Cursor time.Time `json:"cursor,omitzero"`
-	// Open are jobs that had not ended when they were seen last, by name, with
-	// the time of their creation. They are asked for one by one, as a list in
-	// order of creation does not bring them back; Asked is the last that was.
+	// Open are jobs to ask for, by name, with the time of their creation: those
+	// that had not ended when they were seen last, which a list in order of
+	// creation does not bring back, and those of which no list says when they
+	// ended. Asked is the last that was asked for.
 	Open  map[string]time.Time `json:"open,omitempty"`
 	Asked string               `json:"asked,omitempty"`
 
@@ -64,8 +65,9 @@ type round struct {
 	share   int
 	partial bool
 	found   map[string]int
-	// seen are the jobs that this round has listed.
-	seen map[string]bool
+	// running are the jobs that this round has listed, true for those that
+	// have not ended.
+	running map[string]bool
 	// outbox is what was found and not sent yet.
 	outbox []lineage.Message
 }
