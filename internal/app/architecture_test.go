@@ -50,9 +50,10 @@ func TestOnlyAdaptersSeeSDKs(t *testing.T) {
 var layers = [][]string{
 	{"app"},
 	{
-		"ingest", "worker", "effect", "web", "cli", "embedded", "azureml", "sandbox", "porttest",
-		"azure/cosmos", "azure/eventgrid", "azure/identity", "azure/servicebus",
+		"ingest", "worker", "effect", "web", "cli", "embedded", "sandbox", "porttest",
+		"azure/cosmos", "azure/eventgrid", "azure/identity", "azure/ml", "azure/servicebus",
 	},
+	{"azureml"},
 	{"policy", "review", "stage"},
 	{"policy/strictyaml", "lineage"},
 	{"event"},
