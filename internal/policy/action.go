@@ -100,6 +100,9 @@ type Action struct {
 	// SuppressedBy says which limit held the action: "budget", "in_flight",
 	// "storm".
 	SuppressedBy string `json:"suppressedBy,omitempty"`
+	// Overridden is the limit that a person set aside by retrying the action
+	// that it held: "storm".
+	Overridden string `json:"overridden,omitempty"`
 }
 
 // Outcome is what an effector achieved.

@@ -68,7 +68,9 @@ func PutAction(ctx context.Context, store lineage.Store, a Action, version strin
 var ErrNotRetryable = errors.New("only a failed or suppressed action can be retried")
 
 // RetryAction puts a failed or suppressed action back to pending, due now,
-// with a fresh count of attempts. The caller then sends WakeMessage.
+// with a fresh count of attempts. One that a storm held is no longer held by
+// it; budgets and the one retrain in flight hold as before. The caller then
+// sends WakeMessage.
 func RetryAction(ctx context.Context, store lineage.Store, id string, now time.Time) (Action, error) {
 	a, version, err := GetAction(ctx, store, id)
 	if err != nil {
@@ -76,6 +78,9 @@ func RetryAction(ctx context.Context, store lineage.Store, id string, now time.T
 	}
 	if a.State != Failed && a.State != Suppressed {
 		return a, fmt.Errorf("action %s is %s: %w", id, a.State, ErrNotRetryable)
+	}
+	if a.SuppressedBy == ReasonStorm {
+		a.Overridden = ReasonStorm
 	}
 	a.State, a.Attempts, a.SuppressedBy = Pending, 0, ""
 	a.NextAttempt, a.ClaimedBy, a.ClaimedUntil, a.Updated = now, "", time.Time{}, now

@@ -261,6 +261,13 @@ func (r *rule) mode() Mode {
 	return ModeEnforce
 }
 
+// Queues reports whether a policy's retrain to a target waits while another of
+// the model is under way.
+func (s *Set) Queues(policy, target string) bool {
+	r := s.byName[policy]
+	return r != nil && slices.ContainsFunc(r.steps, func(st step) bool { return st.Type == Retrain && st.Target == target && st.Queue })
+}
+
 // budgetName is a budget's name, or one made from what it matches, which
 // stays the same while that does.
 func budgetName(b Budget) string {

@@ -194,10 +194,8 @@ func (d *decider) explainDecision(out *PolicyExplanation, r *rule, o *occasion, 
 // out, which goes across assets and can't be decided from one of them.
 func (s *Set) dispatchDetail(r *rule, target string) string {
 	busy := WhenBusyDrop
-	for _, st := range r.steps {
-		if st.Type == Retrain && st.Target == target && st.Queue {
-			busy = WhenBusyQueue
-		}
+	if s.Queues(r.policy.Name, target) {
+		busy = WhenBusyQueue
 	}
 	out := fmt.Sprintf("before it starts: one retrain of a model at a time (whenBusy: %s), budgets", busy)
 	if models, within, _ := s.Storm(); models > 0 {

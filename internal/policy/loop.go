@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -32,8 +33,9 @@ const (
 type Loop struct {
 	// Started is when the target took the retrain on, by the service's clock.
 	Started time.Time `json:"started,omitzero"`
-	// Run is the job's name, Status how it ended and Ended when, by its event.
-	Run    string    `json:"run,omitempty"`
+	// Job is the run's asset id, Status how it ended and Ended when, by its
+	// event.
+	Job    string    `json:"job,omitempty"`
 	Status string    `json:"status,omitempty"`
 	Ended  time.Time `json:"ended,omitzero"`
 	// Version is the asset id of the model version that came of it; of
@@ -82,8 +84,8 @@ type ComparedMetric struct {
 
 // Evidence is what the lineage knows of a retrain at one time.
 type Evidence struct {
-	// Run, Status and Ended are of the job, as in Loop.
-	Run, Status string
+	// Job, Status and Ended are of the run, as in Loop.
+	Job, Status string
 	Ended       time.Time
 	// Versions are the model versions that the job produced, in any order.
 	Versions []VersionEvidence
@@ -108,7 +110,7 @@ type VersionEvidence struct {
 // grew in, and however often it is added, the loop ends the same. The lineage
 // forgets old windows; the one that decided is kept here.
 func (l Loop) With(e Evidence) Loop {
-	l.Run = cmp.Or(e.Run, l.Run)
+	l.Job = cmp.Or(e.Job, l.Job)
 	if !e.Ended.IsZero() {
 		l.Status, l.Ended = e.Status, e.Ended
 	}
@@ -123,6 +125,17 @@ func (l Loop) With(e Evidence) Loop {
 	l.Window = l.deciding(e.Windows)
 	l.Verdict, l.Why = l.judge(e.Unmeasured)
 	return l
+}
+
+// Equal reports whether two loops say the same.
+func (l Loop) Equal(o Loop) bool { return reflect.DeepEqual(l, o) }
+
+// JudgedAt is the time of the window that decided, else that of the run's end.
+func (l *Loop) JudgedAt() time.Time {
+	if l.Window != nil {
+		return l.Window.At
+	}
+	return l.Ended
 }
 
 func (l *Loop) version() VersionEvidence {

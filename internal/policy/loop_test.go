@@ -18,7 +18,7 @@ func at(minute int) time.Time { return start.Add(time.Duration(minute) * time.Mi
 type fact func(*policy.Evidence)
 
 func ended(status string, minute int) fact {
-	return func(e *policy.Evidence) { e.Run, e.Status, e.Ended = "job1", status, at(minute) }
+	return func(e *policy.Evidence) { e.Job, e.Status, e.Ended = "job/ws/job1", status, at(minute) }
 }
 
 func registered(version string, minute int) fact {

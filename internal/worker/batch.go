@@ -25,6 +25,8 @@ type batch struct {
 
 	mu        sync.Mutex
 	inventory map[lineage.ID]lineage.InventoryItem
+	// origins are the actions that asked for the jobs that the batch touched.
+	origins map[lineage.ID]string
 }
 
 // job is one delivery; it is done when all its items are.
@@ -125,6 +127,8 @@ type item struct {
 	extras    Extras
 	decisions []policy.Decision
 	actions   []claimedAction
+	// trials are the ids of the retrains that a monitor's event may be news of.
+	trials []string
 }
 
 // claimedAction is an action that this worker holds, with the version of its
@@ -141,7 +145,13 @@ func (it *item) fail(err error) { it.job.fail(err) }
 
 func (it *item) logKey() string { return lineage.LogKey(it.key, it.home) }
 
+// note keeps what of a touched asset later steps need: a model version for the
+// inventory, the origin of a job.
 func (b *batch) note(a *lineage.Asset) {
+	if a.ID.Kind() == lineage.Job {
+		b.noteOrigin(a)
+		return
+	}
 	if a.ID.Kind() != lineage.Model || a.ID.Version() == "" {
 		return
 	}
@@ -153,6 +163,26 @@ func (b *batch) note(a *lineage.Asset) {
 	if old, ok := b.inventory[a.ID]; !ok || old.Rev < a.Rev {
 		b.inventory[a.ID] = lineage.InventoryOf(a)
 	}
+}
+
+func (b *batch) noteOrigin(job *lineage.Asset) {
+	origin := job.Text("origin")
+	if origin == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.origins == nil {
+		b.origins = map[lineage.ID]string{}
+	}
+	b.origins[job.ID] = origin
+}
+
+// originOf is the action that asked for a job that the batch touched.
+func (b *batch) originOf(job lineage.ID) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.origins[job]
 }
 
 // keyLocks keep two batches of one process from working on the same partition

@@ -89,7 +89,7 @@ func (w *Worker) tellClash(ctx context.Context, b *batch, partition, first strin
 		return err
 	}
 	w.o.Logger.Warn("two workspaces share an alias", zap.String("alias", ws.Alias), zap.String("first", first), zap.String("second", ws.ID))
-	if err := w.listNotice(ctx, b, a); err != nil {
+	if err := w.listNotice(ctx, a); err != nil {
 		return err
 	}
 	return w.perform(ctx, b, a, versions[0])

@@ -146,7 +146,7 @@ func (w *Worker) read(ctx context.Context, home string, items []*item, careful b
 	for _, it := range items {
 		it.fresh = !inBatch[it.key]
 		inBatch[it.key] = true
-		it.decisions, it.actions, it.entry = nil, nil, lineage.Entry{}
+		it.decisions, it.actions, it.trials, it.entry = nil, nil, nil, lineage.Entry{}
 	}
 	if careful {
 		w.documents.drop(home)

@@ -35,6 +35,7 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 			remembered = true
 		}
 		it.decisions = result.Decisions
+		it.trials = unsettled(st, it)
 		planned = append(planned, result.Actions...)
 	}
 	if it.fenced() {
@@ -59,6 +60,19 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		it.actions = append(it.actions, claimedAction{action: a})
 	}
 	return remembered, w.forgetKnown(ctx, st, it)
+}
+
+// unsettled are the retrains that a monitor's event may be news of.
+func unsettled(st *partitionState, it *item) (ids []string) {
+	if it.ev.Monitor == nil {
+		return nil
+	}
+	for _, m := range st.memory {
+		for _, key := range m.Unsettled(it.ev.Time) {
+			ids = append(ids, policy.ActionID(key, st.home))
+		}
+	}
+	return ids
 }
 
 // asStored gives inputs the form they have when they come back from the store,
@@ -138,6 +152,9 @@ func (w *Worker) view(ctx context.Context, b *batch, st *partitionState, it *ite
 		History: history(st, it.ev.Time),
 		Fenced:  it.fenced(),
 	}
+	if it.ev.Monitor != nil {
+		v.LastPassed = lastPassed(st.asset)
+	}
 	model := lineage.ModelOf(it.ev)
 	if model == "" {
 		return v, nil
@@ -147,9 +164,19 @@ func (w *Worker) view(ctx context.Context, b *batch, st *partitionState, it *ite
 		return v, err
 	}
 	v.Model, v.ModelFields = string(version), modelFields(version, doc)
-	if b.policies.MayRetrain(it.ev) {
-		v.InFlight, err = w.inFlight(ctx, model, st.now)
+	if !b.policies.MayRetrain(it.ev) {
+		return v, nil
 	}
+	if policy.TellsOfBadData(it.ev) {
+		data, err := w.upstream(ctx, version)
+		if err != nil {
+			return v, err
+		}
+		for _, d := range data {
+			v.Upstream = append(v.Upstream, string(d))
+		}
+	}
+	v.InFlight, err = w.inFlight(ctx, model, st.now)
 	return v, err
 }
 
@@ -267,26 +294,11 @@ func cutWire(ev *event.Event, home, subscription string) policy.Action {
 	}
 }
 
-// sameRun is how long before its pipeline's end a step is taken to belong to
-// that pipeline run, when nothing in its event says to which it does.
-const sameRun = 2 * time.Hour
-
 // breachedBeside says whether the window that claims to have passed had a
-// breach: Azure marks the step that found it, and completes the pipeline run
-// around it without a mark.
+// breach; see window.around.
 func breachedBeside(ev *event.Event, monitor *lineage.Asset) bool {
-	for _, member := range monitor.Sets["measured"] {
-		var m lineage.Measured
-		if json.Unmarshal(member.V, &m) != nil || !m.Breached {
-			continue
-		}
-		unlinked := m.Window == m.Run && m.Run != ev.Run.ID
-		age := ev.Time.Sub(member.S.At)
-		if m.Window == ev.Monitor.Window || (unlinked && age >= 0 && age < sameRun) {
-			return true
-		}
-	}
-	return false
+	w := window{id: ev.Monitor.Window, ended: ev.Time, root: ev.Run.ID}
+	return w.around(windowsOf(monitor), "")
 }
 
 func passedText(ev *event.Event) string {

@@ -89,6 +89,9 @@ func (w *Worker) resume(ctx context.Context, b *batch, id string) error {
 		if err != nil {
 			return err
 		}
+		if isNotice(a) {
+			return w.raise(ctx, b, a, version)
+		}
 		return w.perform(ctx, b, a, version)
 	}
 	return errConflicts
@@ -97,6 +100,7 @@ func (w *Worker) resume(ctx context.Context, b *batch, id string) error {
 // claim makes the action this worker's, for longer than any effector call.
 func (w *Worker) claim(a *policy.Action, now time.Time) {
 	a.State, a.ClaimedBy, a.ClaimedUntil, a.Updated = policy.Claimed, w.o.Name, now.Add(2*w.o.EffectTimeout+10*time.Second), now
+	a.Waiting = ""
 }
 
 // lapsed says whether a claim may be taken over: its time is up, or it is of
@@ -112,12 +116,14 @@ func (w *Worker) wake(ctx context.Context, a policy.Action, at time.Time) error 
 
 // perform acts on a claimed action and records what came of it.
 func (w *Worker) perform(ctx context.Context, b *batch, a policy.Action, version string) error {
-	suppressed, detail, err := w.withinLimits(ctx, b, a)
-	if err != nil {
+	held, err := w.withinLimits(ctx, b, &a)
+	switch {
+	case err != nil:
 		return err
-	}
-	if suppressed != "" {
-		return w.suppress(ctx, b, a, version, suppressed, detail)
+	case !held.until.IsZero():
+		return w.postpone(ctx, a, version, held)
+	case held.by != "":
+		return w.suppress(ctx, b, a, version, held)
 	}
 	effector, ok := w.o.Effector(a.Target, a.Type)
 	if !ok {
@@ -132,47 +138,6 @@ func (w *Worker) perform(ctx context.Context, b *batch, a policy.Action, version
 	return w.conclude(ctx, b, a, version, outcome, err)
 }
 
-// withinLimits takes the reservations that an action needs.
-func (w *Worker) withinLimits(ctx context.Context, b *batch, a policy.Action) (suppressedBy, detail string, err error) {
-	if a.Type != policy.Retrain && a.Type != policy.Rollback {
-		return "", "", nil
-	}
-	model, _ := lineage.ParseID(a.Model)
-	if a.Type == policy.Retrain && model != "" {
-		holder, err := w.takeFlight(ctx, model, a.ID, w.o.Now())
-		if err != nil {
-			return "", "", err
-		}
-		if holder != "" {
-			return policy.ReasonInFlight, "a retrain of this model is under way: " + holder, nil
-		}
-	}
-	asset, _ := lineage.ParseID(a.Asset)
-	for _, budget := range b.policies.BudgetsFor(asset.Workspace(), model.Name(), a.Type) {
-		ok, err := w.takeBudget(ctx, budget, a)
-		if err != nil {
-			return "", "", err
-		}
-		if !ok {
-			return policy.ReasonBudget, "the budget " + budget.Name + " is used up for " + a.Created.UTC().Format(time.DateOnly), nil
-		}
-	}
-	return "", "", nil
-}
-
-// suppress records that a limit held the action. A used-up budget is told to
-// people: a review says what did not happen.
-func (w *Worker) suppress(ctx context.Context, b *batch, a policy.Action, version, by, detail string) error {
-	a.State, a.SuppressedBy, a.LastError = policy.Suppressed, by, ""
-	a.Outcome = &policy.Outcome{Summary: detail}
-	var notice *policy.Action
-	if by == policy.ReasonBudget {
-		n := w.notice(a, "warning", "budget:"+a.Asset, titleOf(a)+" was withheld", detail)
-		notice = &n
-	}
-	return w.end(ctx, b, a, version, notice)
-}
-
 // conclude turns an effector's answer into the action's next state.
 func (w *Worker) conclude(ctx context.Context, b *batch, a policy.Action, version string, outcome policy.Outcome, err error) error {
 	now := w.o.Now().UTC()
@@ -180,6 +145,7 @@ func (w *Worker) conclude(ctx context.Context, b *batch, a policy.Action, versio
 	a.Updated, a.ClaimedBy, a.ClaimedUntil = now, "", time.Time{}
 	if err == nil {
 		a.Outcome, a.LastError = &outcome, ""
+		startLoop(&a, now)
 		if outcome.Run != "" && a.Type == policy.Retrain {
 			return w.running(ctx, b, a, version)
 		}
@@ -229,7 +195,10 @@ func (w *Worker) running(ctx context.Context, b *batch, a policy.Action, version
 			return w.endRun(ctx, b, a, version, state, job.Text("status"))
 		}
 	}
-	return w.wake(ctx, a, a.Updated.Add(w.o.RunTimeout))
+	if err := w.wake(ctx, a, a.Updated.Add(w.o.RunTimeout)); err != nil {
+		return err
+	}
+	return w.followAction(ctx, b, a)
 }
 
 // notice is a review about an action.
@@ -241,11 +210,18 @@ func (w *Worker) notice(a policy.Action, severity, cause, title, reason string) 
 		ID: policy.ActionID(key, partition), Key: key, Type: policy.Review, Target: policy.Desk,
 		Policy: a.Policy, PolicyHash: a.PolicyHash, Event: a.Event, TraceParent: a.TraceParent, Asset: a.Asset, Model: a.Model, Window: a.Window,
 		Cause: cause, Severity: severity, Title: title, Reason: reason,
-		Occurred: now, Created: now, Inputs: map[string]any{"action": a.ID},
+		Occurred: now, Created: now, Inputs: map[string]any{noticeOf: a.ID},
 	}
 	w.claim(&n, now)
 	return n
 }
+
+// noticeOf is the input in which a review about an action names it.
+const noticeOf = "action"
+
+// isNotice says whether an action is a review that no event planned and that
+// therefore nobody else lists.
+func isNotice(a policy.Action) bool { return a.Type == policy.Review && a.Inputs[noticeOf] != nil }
 
 func titleOf(a policy.Action) string {
 	what := "The " + string(a.Type)

@@ -20,7 +20,7 @@ import (
 // started leaves no cooldown) and with the review that tells people, if there
 // is one. Then it gives reservations back and raises the review.
 func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version string, notice *policy.Action) error {
-	a.Updated, a.ClaimedBy, a.ClaimedUntil, a.NextAttempt = w.o.Now().UTC(), "", time.Time{}, time.Time{}
+	a.Updated, a.ClaimedBy, a.ClaimedUntil, a.NextAttempt, a.Waiting = w.o.Now().UTC(), "", time.Time{}, time.Time{}, ""
 	publication, published, err := w.publishEnd(ctx, a)
 	if err != nil {
 		return err
@@ -46,13 +46,10 @@ func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version str
 			return err
 		}
 	}
-	if notice == nil {
-		return nil
-	}
-	if err := w.listNotice(ctx, b, *notice); err != nil {
+	if err := w.followAction(ctx, b, a); err != nil || notice == nil {
 		return err
 	}
-	return w.perform(ctx, b, *notice, noticeVersion)
+	return w.raise(ctx, b, *notice, noticeVersion)
 }
 
 // publishEnd plans the publication of an action's end; publications themselves
@@ -75,12 +72,9 @@ func (w *Worker) commitEnd(ctx context.Context, a policy.Action, version string,
 		}
 		changes := []lineage.Change{change}
 		if notice != nil {
-			c, err := policy.ActionChange(*notice, "")
-			if err != nil {
+			if changes, err = w.withNotice(ctx, changes, notice); err != nil {
 				return "", err
 			}
-			c.Op = lineage.Upsert
-			changes = append(changes, c)
 		}
 		memory, err := w.freedMemory(ctx, partition, a)
 		if err != nil {
@@ -126,13 +120,14 @@ func (w *Worker) freedMemory(ctx context.Context, partition string, a policy.Act
 	return []lineage.Change{{Op: lineage.Replace, Record: lineage.Record{ID: lineage.MemoryRecord, Version: got[0].Version, Body: body}}}, nil
 }
 
-// listNotice puts a review action that no event planned into the journal.
-func (w *Worker) listNotice(ctx context.Context, b *batch, n policy.Action) error {
+// listNotice puts a review action that no event planned into the journal, on a
+// page of its own: listing it twice is listing it once.
+func (w *Worker) listNotice(ctx context.Context, n policy.Action) error {
 	body, err := json.Marshal(map[string]any{"id": n.ID, "created": n.Created})
 	if err != nil {
 		return err
 	}
-	return w.appendJournal(ctx, lineage.ActionJournal, b.page+"-n-"+n.Key, []lineage.JournalEntry{{Key: n.ID, Body: body}})
+	return w.appendJournal(ctx, lineage.ActionJournal, lineage.PageID(n.Created, "n-"+n.Key, 0), []lineage.JournalEntry{{Key: n.ID, Body: body}})
 }
 
 // runEnded ends the action that started a run, when the run's event says that

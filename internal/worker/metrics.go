@@ -27,6 +27,7 @@ type metrics struct {
 	quarantines *prometheus.CounterVec
 	processed   *prometheus.CounterVec
 	recovery    prometheus.Histogram
+	outcomes    *prometheus.CounterVec
 
 	breaches boundedLabels
 }
@@ -40,7 +41,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_decisions_total",
 			Help: "Decisions by policy, verdict and reason."}, []string{"policy", "verdict", "reason"}),
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_actions_total",
-			Help: "Outcomes of actions: started, succeeded, failed, suppressed, retry."}, []string{"type", "target", "outcome"}),
+			Help: "Outcomes of actions: started, succeeded, failed, suppressed, retry, waiting."}, []string{"type", "target", "outcome"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "modelwarden_actions_in_flight",
 			Help: "Effector calls under way."}, []string{"type"}),
 		breach: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "modelwarden_breach_value",
@@ -55,6 +56,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Events by kind that a worker read, repeats included."}, []string{"kind"}),
 		recovery: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "modelwarden_retrain_recovery_seconds",
 			Help: "Time from a breach that was answered by a retrain to the monitor's next pass.", Buckets: []float64{60, 600, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400, 30 * 86400}}),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_retrain_outcomes_total",
+			Help: "Retrains by policy and whether they helped: effective, ineffective, unknown. One whose verdict later news revises is counted again under the new one."}, []string{"policy", "verdict"}),
 		breaches: boundedLabels{limit: 1000, seen: map[string]bool{}},
 	}
 	for _, k := range append(event.Kinds(), event.Unknown) {
@@ -64,7 +67,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.lag, m.processing, m.decisions, m.actions, m.inFlight, m.breach, m.conflicts, m.retries, m.quarantines, m.processed, m.recovery} {
+	for _, c := range []prometheus.Collector{m.lag, m.processing, m.decisions, m.actions, m.inFlight, m.breach, m.conflicts, m.retries, m.quarantines, m.processed, m.recovery, m.outcomes} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
@@ -28,18 +29,29 @@ func (w *Worker) recovered(ctx context.Context, pass policy.Action) error {
 		if err := json.Unmarshal(r.Body, &a); err != nil {
 			return fmt.Errorf("stored %s of %s: %w", r.ID, partition, err)
 		}
-		if a.Type != policy.Retrain || a.State != policy.Succeeded || !a.Recovered.IsZero() || !a.Occurred.Before(pass.Occurred) {
-			continue
-		}
-		a.Recovered = pass.Occurred
-		_, err := policy.PutAction(ctx, w.o.Store, a, r.Version)
-		if errors.Is(err, lineage.ErrConflict) {
-			continue // somebody else noted it
-		}
-		if err != nil {
+		if err := w.noteRecovery(ctx, a, r.Version, pass.Occurred); err != nil {
 			return err
 		}
-		w.metrics.recovery.Observe(pass.Occurred.Sub(a.Occurred).Seconds())
 	}
 	return nil
+}
+
+func (w *Worker) noteRecovery(ctx context.Context, a policy.Action, version string, passed time.Time) (err error) {
+	for range maxConflicts {
+		if a.Type != policy.Retrain || a.State != policy.Succeeded || !a.Recovered.IsZero() || !a.Occurred.Before(passed) {
+			return nil
+		}
+		a.Recovered = passed
+		_, err = policy.PutAction(ctx, w.o.Store, a, version)
+		if err == nil {
+			w.metrics.recovery.Observe(passed.Sub(a.Occurred).Seconds())
+		}
+		if !errors.Is(err, lineage.ErrConflict) {
+			return err
+		}
+		if a, version, err = policy.GetAction(ctx, w.o.Store, a.ID); err != nil {
+			return err
+		}
+	}
+	return errConflicts
 }

@@ -20,6 +20,8 @@ import (
 type flight struct {
 	Action string    `json:"action"`
 	Until  time.Time `json:"until"`
+	// Next is the action that waits for this one's end; "" is none.
+	Next string `json:"next,omitempty"`
 }
 
 const flightRecord = "holder"
@@ -27,7 +29,7 @@ const flightRecord = "holder"
 // flightPartition is where the model's retrain is reserved: per model, all
 // versions together.
 func flightPartition(model lineage.ID) string {
-	return "reserve/flight/" + string(lineage.NewID(lineage.Model, model.Workspace(), model.Name()))
+	return "reserve/flight/" + string(modelAsSuch(model))
 }
 
 // inFlight is the id of the action that holds the model's retrain, "" if none.
@@ -52,28 +54,36 @@ func (w *Worker) readFlight(ctx context.Context, model lineage.ID) (flight, stri
 }
 
 // takeFlight reserves the model's retrain for the action; holder is the other
-// action that has it, if one has.
-func (w *Worker) takeFlight(ctx context.Context, model lineage.ID, action string, now time.Time) (holder string, err error) {
+// action that has it, if one has. With queue the action takes the place of the
+// one that waits, where that is free; waits says whether it has it.
+func (w *Worker) takeFlight(ctx context.Context, model lineage.ID, action string, queue bool, now time.Time) (holder string, waits bool, err error) {
 	for range maxConflicts {
 		f, version, err := w.readFlight(ctx, model)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
-		if f.Action == action && f.Until.After(now) {
-			return "", nil
+		held := f.Until.After(now)
+		switch {
+		case held && f.Action == action:
+			return "", false, nil
+		case held && (!queue || f.Next != ""):
+			return f.Action, f.Next == action, nil
+		case held:
+			holder, f.Next = f.Action, action
+		default:
+			f = flight{Action: action, Until: now.Add(w.o.RunTimeout)}
 		}
-		if f.Until.After(now) {
-			return f.Action, nil
-		}
-		err = w.putReservation(ctx, flightPartition(model), flightRecord, version, flight{action, now.Add(w.o.RunTimeout)}, time.Time{})
+		err = w.putReservation(ctx, flightPartition(model), flightRecord, version, f, time.Time{})
 		if !errors.Is(err, lineage.ErrConflict) && !errors.Is(err, lineage.ErrExists) {
-			return "", err
+			return holder, holder != "", err
 		}
+		holder = ""
 	}
-	return "", errConflicts
+	return "", false, errConflicts
 }
 
-// releaseFlight gives the reservation back if the action holds it.
+// releaseFlight gives the reservation back if the action holds it, and wakes
+// the one that waits for it.
 func (w *Worker) releaseFlight(ctx context.Context, model lineage.ID, action string) error {
 	for range maxConflicts {
 		f, version, err := w.readFlight(ctx, model)
@@ -83,6 +93,9 @@ func (w *Worker) releaseFlight(ctx context.Context, model lineage.ID, action str
 		_, err = w.o.Store.Commit(ctx, flightPartition(model), []lineage.Change{
 			{Op: lineage.Delete, Record: lineage.Record{ID: flightRecord, Version: version}},
 		})
+		if err == nil && f.Next != "" {
+			return w.o.Queue.Send(ctx, []lineage.Message{policy.WakeMessage(f.Next, w.o.Now())})
+		}
 		if !errors.Is(err, lineage.ErrConflict) {
 			return err
 		}

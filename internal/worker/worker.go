@@ -1,6 +1,6 @@
 // Package worker is the pipeline that an accepted event goes through:
 //
-//	parse → enrich → reduce → decide → commit → spread, list, dispatch → settle
+//	parse → enrich → reduce → decide → commit → spread, follow, list, dispatch → settle
 //
 // One file per step, in that order. Messages come in batches; events of one
 // asset are committed together, assets side by side, and a message is settled
@@ -42,6 +42,9 @@ type Options struct {
 	Publications *Publications
 	// Enrich adds what an event does not carry. Defaults to nothing.
 	Enrich Enricher
+	// Inform adds a line to the history of a cause's review, once per key.
+	// Defaults to telling nobody.
+	Inform func(ctx context.Context, cause, key, text string) (told bool, err error)
 
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
@@ -200,6 +203,7 @@ func (w *Worker) Process(ctx context.Context, deliveries []lineage.Delivery) {
 		})
 	}
 	w.spread(ctx, b)
+	w.follow(ctx, b)
 	w.list(ctx, b)
 	close(listed)
 	w.settle(ctx, b.quiet)
