@@ -185,7 +185,7 @@ func (p *Parser) alert(e *Event, d *document) *Problem {
 // placeAlert finds the workspace among the alert's targets.
 func (p *Parser) placeAlert(e *Event) {
 	for _, t := range append([]string{e.Source}, e.Alert.Targets...) {
-		if w, ok := p.workspace(t); ok {
+		if w, ok := p.Workspace(t); ok {
 			e.Workspace = w
 			return
 		}

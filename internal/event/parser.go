@@ -77,7 +77,7 @@ func (p *Parser) Parse(env Envelope) (*Event, error) {
 
 // choose finds the workspace and the reader for e; nil when e is foreign.
 func (p *Parser) choose(e *Event, d *document) reader {
-	workspace, ours := p.workspace(e.Source)
+	workspace, ours := p.Workspace(e.Source)
 	e.Workspace = workspace
 	switch {
 	case strings.EqualFold(e.Type, typeSubscriptionCut):
@@ -111,7 +111,7 @@ func (p *Parser) subscriptionDeleted(e *Event, d *document) *Problem {
 	e.Kind = SubscriptionDeleted
 	for key, v := range d.members(d.root) {
 		if e.Workspace.Alias == "" && strings.EqualFold(key, "eventSubscriptionId") {
-			e.Workspace, _ = p.workspace(d.name(v))
+			e.Workspace, _ = p.Workspace(d.name(v))
 		}
 	}
 	if e.Workspace.Alias == "" {

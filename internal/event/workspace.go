@@ -23,9 +23,9 @@ func workspaceOf(armID string) (id, name string, ok bool) {
 	return id[:len(before)+len(machineLearning)+len(name)], name, true
 }
 
-// workspace names the workspace that an ARM id lies in, by its configured
+// Workspace names the workspace that an ARM id lies in, by its configured
 // alias or else by its own name.
-func (p *Parser) workspace(armID string) (Workspace, bool) {
+func (p *Parser) Workspace(armID string) (Workspace, bool) {
 	id, name, ok := workspaceOf(armID)
 	if !ok {
 		return Workspace{}, false
