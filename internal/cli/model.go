@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,6 +93,7 @@ type assetDoc struct {
 	Tags         map[string]string          `json:"tags"`
 	Properties   map[string]string          `json:"properties"`
 	Facts        map[string]json.RawMessage `json:"facts"`
+	Completeness *lineage.Completeness      `json:"completeness"`
 	Served       []servedModels             `json:"served"`
 	Edges        []lineage.Arc              `json:"edges"`
 	LastBreaches []measuredWindow           `json:"lastBreaches"`
@@ -124,6 +127,7 @@ func assetPage(o *output, a assetDoc) error {
 		{"tags", text(pairs(a.Tags))},
 		{"properties", text(pairs(a.Properties))},
 	}
+	facts = append(facts, completenessFacts(a.Completeness)...)
 	for _, name := range slices.Sorted(maps.Keys(a.Facts)) {
 		facts = append(facts, fact{name, text(factText(a.Facts[name]))})
 	}
@@ -137,6 +141,19 @@ func assetPage(o *output, a assetDoc) error {
 		facts = append(facts, windowFacts(w)...)
 	}
 	return o.facts(append(facts, eventFacts(o, a)...))
+}
+
+// completenessFacts are the score of a model version, and a line for each gap.
+func completenessFacts(c *lineage.Completeness) []fact {
+	if c == nil {
+		return nil
+	}
+	share := cell{fmt.Sprintf("%.0f%%", math.Floor(c.Score*100)), strconv.FormatFloat(c.Score, 'f', -1, 64)}
+	facts := []fact{{"completeness", share}}
+	for _, gap := range c.Missing {
+		facts = append(facts, fact{"missing", text(gap.What + ": " + gap.Why)})
+	}
+	return facts
 }
 
 // factText writes text as it is and everything else as JSON.

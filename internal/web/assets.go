@@ -36,6 +36,8 @@ type Asset struct {
 	// Facts are the remaining registers, as the events wrote them.
 	Facts map[string]any `json:"facts,omitempty" doc:"What else events said, by name"`
 
+	Completeness *lineage.Completeness `json:"completeness,omitempty" doc:"For model versions: how much of data, code, environment, job, evaluation, owner, monitor and rollback target is known"`
+
 	Evidence     []Evidence          `json:"evidence" nullable:"false"`
 	Edges        []lineage.Arc       `json:"edges" nullable:"false" doc:"Edges from or to the asset"`
 	LastBreaches []MonitorWindow     `json:"lastBreaches" nullable:"false" doc:"Newest first, from the monitors that watch the asset"`
@@ -100,6 +102,9 @@ func (s *server) getAsset(ctx context.Context, in *AssetInput) (Asset, error) {
 		return Asset{}, problem(http.StatusNotFound, "asset %s: nothing is known of it", id)
 	}
 	out := describe(doc)
+	if out.Completeness, err = s.completeness(ctx, doc); err != nil {
+		return Asset{}, err
+	}
 	if out.Edges, err = s.edgesOf(ctx, doc); err != nil {
 		return Asset{}, err
 	}

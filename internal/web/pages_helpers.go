@@ -39,6 +39,7 @@ func helpers(now func() time.Time) template.FuncMap {
 		"directionOf": directionOf,
 		"registered":  registered,
 		"webURL":      webURL,
+		"percent":     percent,
 	}
 }
 
