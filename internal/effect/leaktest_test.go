@@ -1,6 +1,7 @@
 package effect_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ const (
 	theToken    = "q-t0ken-of-the-url"
 	theHeader   = "Bearer header-cr3dential"
 	thePath     = "/hooks/T0PATH/B1secret"
+	theKey      = "ghp_t0ken-of-a-service"
 )
 
 // credentials are the texts that nothing may ever show.
@@ -25,6 +27,7 @@ func credentials() []string {
 	return []string{
 		theSecret, strings.TrimPrefix(theSecret, "whsec_"), "super-secret-signing-key",
 		thePassword, theToken, strings.TrimPrefix(theHeader, "Bearer "), thePath,
+		theKey, base64.StdEncoding.EncodeToString([]byte(":" + theKey)),
 	}
 }
 

@@ -16,11 +16,12 @@ import (
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
 
-// placed is a deployment and when it came to serve what it serves: by the
-// lineage, else when Azure created it.
+// placed is a deployment and when it was the newest of its endpoint: since it
+// came to serve what it serves (by the lineage, else when Azure created it),
+// until the next one did. What has been deleted since is not known.
 type placed struct {
 	azureml.Deployment
-	since time.Time
+	since, until time.Time
 }
 
 func (p *placed) model() string {
@@ -100,11 +101,14 @@ func (r *Rollback) place(ctx context.Context, ws event.Workspace, endpoint strin
 		if since.IsZero() {
 			since = d.Created
 		}
-		out = append(out, placed{d, since})
+		out = append(out, placed{Deployment: d, since: since})
 	}
 	slices.SortStableFunc(out, func(a, b placed) int {
 		return cmp.Or(b.since.Compare(a.since), strings.Compare(a.Name, b.Name))
 	})
+	for i := 1; i < len(out); i++ {
+		out[i].until = out[i-1].since
+	}
 	return out, nil
 }
 
@@ -170,7 +174,7 @@ func (r *Rollback) precheck(ctx context.Context, ws event.Workspace, d, from *pl
 	if reason, err := r.modelReason(ctx, ws, d.Model); reason != "" || err != nil {
 		return reason, "", err
 	}
-	return r.health(ctx, lineage.NewID(lineage.Model, ws.Alias, d.Model.Name), d.since, from.since)
+	return r.health(ctx, lineage.NewID(lineage.Model, ws.Alias, d.Model.Name), d.since, d.until)
 }
 
 // modelReason looks at what Azure knows of the model version.
