@@ -20,6 +20,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/modelwarden/modelwarden/internal/azure/ml"
+	"github.com/modelwarden/modelwarden/internal/azureml"
 	"github.com/modelwarden/modelwarden/internal/effect"
 	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/ingest"
@@ -55,10 +57,16 @@ type App struct {
 	log      *zap.Logger
 	registry *prometheus.Registry
 	creds    *credentials
-	engines  *engines
-	desk     *review.Desk
-	rules    *rules
-	worker   *worker.Worker
+	// azure asks and changes workspaces; nil when none is configured.
+	azure   *ml.Client
+	around  []event.Workspace
+	engines *engines
+	desk    *review.Desk
+	rules   *rules
+	worker  *worker.Worker
+	// reconciler finds what no event told; nil when no workspace is
+	// configured.
+	reconciler *azureml.Reconciler
 	// publications plan the telling of our own changes; nil when nobody is
 	// told.
 	publications *worker.Publications
@@ -93,6 +101,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	parser, err := event.NewParser(a.cfg.Events.options())
 	if err != nil {
 		return nil, fmt.Errorf("events: %w", err)
+	}
+	if err := a.wireAzureML(parser); err != nil {
+		return nil, err
 	}
 	if err := a.wireRules(access); err != nil {
 		return nil, err
@@ -141,7 +152,10 @@ func (a *App) wireRules(access *access) error {
 		return err
 	}
 	deps := effect.Deps{Observer: observer, Desk: a.desk, Logger: a.log, Version: a.o.Version, AllowLoopback: access.loopback,
-		SandboxURL: a.o.SandboxURL, LookupEnv: lookup(a.o.Getenv)}
+		SandboxURL: a.o.SandboxURL, LookupEnv: lookup(a.o.Getenv), Store: a.engines.store, Workspace: workspaceByAlias(a.around)}
+	if a.azure != nil {
+		deps.AzureML = a.azure
+	}
 	changes, err := a.wirePublishing(a.creds, observer)
 	if err != nil {
 		return err
@@ -258,6 +272,9 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	if a.cfg.hasRole(RoleWorker) {
 		g.Go(func() error { return a.worker.Run(ctx, drain) })
+		if a.reconciler != nil {
+			g.Go(func() error { a.reconciler.Run(ctx); return nil })
+		}
 		g.Go(func() error { a.watchBurials(ctx); return nil })
 	} else if a.engines.embedded {
 		a.log.Warn("no worker runs here, and nobody else can work on an embedded store: events are kept until a process with that role uses the folder")

@@ -194,6 +194,11 @@ func (c *commands) runCheck(cmd *cobra.Command, s *settings, connect bool) error
 	for _, sentence := range effect.Unavailable(cfg.Targets) {
 		_, _ = fmt.Fprintln(out, "warning:", sentence)
 	}
+	if len(cfg.AzureML.Workspaces) == 0 {
+		for _, name := range effect.NeedAzureML(cfg.Targets) {
+			_, _ = fmt.Fprintf(out, "warning: targets.%s: acts in Azure Machine Learning, and azureML.workspaces names no workspace: actions on it will fail\n", name)
+		}
+	}
 	_, err = effect.New(cfg.Targets, effect.Deps{LookupEnv: lookup(secrets.get), SandboxURL: "http://127.0.0.1:1/"})
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -236,8 +241,13 @@ func (a *absentSecrets) get(name string) string {
 func (a *absentSecrets) named(name string) bool {
 	names := []string{a.config.Auth.SecretEnv, a.config.Auth.PreviousSecretEnv, a.config.API.TokenEnv, a.config.API.PreviousTokenEnv}
 	for _, t := range a.config.Targets {
-		if t.Webhook != nil {
+		switch {
+		case t.Webhook != nil:
 			names = append(names, t.Webhook.SecretEnv)
+		case t.GitHub != nil:
+			names = append(names, t.GitHub.TokenEnv)
+		case t.AzureDevOps != nil:
+			names = append(names, t.AzureDevOps.TokenEnv)
 		}
 	}
 	return name != "" && slices.Contains(names, name)

@@ -47,6 +47,8 @@ type Config struct {
 	Azure   AzureConfig   `yaml:"azure,omitempty" envPrefix:"AZURE_"`
 	Pull    PullConfig    `yaml:"pull,omitempty" envPrefix:"PULL_"`
 	Publish PublishConfig `yaml:"publish,omitempty" envPrefix:"PUBLISH_"`
+	// AzureML is what may be asked and changed in workspaces.
+	AzureML AzureMLConfig `yaml:"azureML,omitempty" envPrefix:"AZUREML_"`
 
 	// PolicyFiles are read besides this one; relative names are relative to
 	// this file.

@@ -146,7 +146,7 @@ func (c *Config) validateAzure() error {
 			fail("%s: want an address that begins with https://", e.setting)
 		}
 	}
-	errs = append(errs, c.Pull.validate(), c.Publish.validate())
+	errs = append(errs, c.Pull.validate(), c.Publish.validate(), c.AzureML.validate())
 	return errors.Join(errs...)
 }
 

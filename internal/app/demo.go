@@ -144,6 +144,7 @@ func (c *commands) startDemoApp(ctx context.Context, st *demoStage, errOut io.Wr
 		return err
 	}
 	cfg.Log.Format = "console"
+	cfg.AzureML.Endpoint, cfg.AzureML.Workspaces = st.armURL, []string{st.workspace.ID()}
 	log := quiet()
 	if f.verbose {
 		if log, err = NewLogger(cfg.Log, errOut); err != nil {

@@ -80,6 +80,11 @@ func (r *rules) build(c *Config) (*ruleset, error) {
 	for _, sentence := range effect.Unavailable(c.Targets) {
 		r.log.Warn("a target can't be reached by this version; reviews still reach the built-in inbox", zap.String("target", sentence))
 	}
+	if r.deps.AzureML == nil {
+		for _, name := range effect.NeedAzureML(c.Targets) {
+			r.log.Warn("a target acts in Azure Machine Learning, and azureML.workspaces names none: actions on it will fail", zap.String("target", name))
+		}
+	}
 	return &ruleset{file: &c.File, set: set, effectors: effectors, loaded: r.now().UTC()}, nil
 }
 
@@ -128,7 +133,7 @@ func (r *rules) effector(target string, t policy.ActionType) (policy.Effector, b
 	if tgt, known := rs.file.Target(target); known {
 		kind = tgt.Kind()
 	}
-	if !ok || t == policy.Resolve || kind == policy.ReviewKind || kind == policy.AlertmanagerKind || kind == policy.AzureMLKind {
+	if !ok || t == policy.Resolve || kind == policy.ReviewKind || kind == policy.AlertmanagerKind || !kind.Accepts(policy.Review) {
 		return desk, true
 	}
 	return both{desk, e}, true
