@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 // stead; after, once it took effect.
 type gitHub struct {
 	*httptest.Server
+	mu       sync.Mutex
 	t        *testing.T
 	declared []string // inputs of the workflow
 	runs     []ghRun  // oldest first
@@ -47,7 +49,16 @@ func newGitHub(t *testing.T) *gitHub {
 	return g
 }
 
+// heal takes the faults away, once a request under way has ended.
+func (g *gitHub) heal() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.before, g.after = nil, nil
+}
+
 func (g *gitHub) serve(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.requests = append(g.requests, r.Method+" "+r.URL.Path)
 	for name, want := range map[string]string{
 		"Authorization": "Bearer " + theKey, "Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28", "User-Agent": "modelwarden/test",
@@ -270,6 +281,7 @@ func TestOneKeyIsOneWorkflowRun(t *testing.T) {
 			g, a := newGitHub(t), action(policy.Retrain)
 			fault(g)
 			out, err := g.own(t, target).Do(t.Context(), a)
+			g.heal()
 			assertNoLeak(t, out, err)
 			if err == nil || isPermanent(err) {
 				t.Fatalf("%s, %s: %v", kind, name, err)
@@ -278,7 +290,6 @@ func TestOneKeyIsOneWorkflowRun(t *testing.T) {
 			if g.started == 1 && retryAfter(err) < 30*time.Second {
 				t.Errorf("%s, %s: comes back in %s", kind, name, retryAfter(err))
 			}
-			g.before, g.after = nil, nil
 			if _, err = g.own(t, target).Do(t.Context(), a); err != nil || g.started != 1 {
 				t.Errorf("%s, %s: %d runs, %v", kind, name, g.started, err)
 			}
