@@ -204,8 +204,8 @@ func (d *decider) plan(r *rule, o *occasion, w sustained, m *recall, out *Decisi
 		g.title, g.reason = d.title(r, out), d.reason(r, w, out)
 	}
 	for i, p := range out.Actions {
-		if p.Reason == ReasonDataQuality && !r.observe {
-			d.dataReview(g)
+		if !r.observe {
+			d.tell(g, &r.steps[i], p.Reason, m)
 		}
 		if p.Verdict == Hold {
 			continue
@@ -223,6 +223,17 @@ func (d *decider) plan(r *rule, o *occasion, w sustained, m *recall, out *Decisi
 	}
 	if out.Verdict != Hold {
 		m.record(Window{Signal: o.signal, ID: w.window, Time: w.at, Breached: true, Decided: !r.observe, Observed: r.observe}, r.keep())
+	}
+}
+
+// tell plans the reviews that say why a retrain is held, where people have to
+// do something about it.
+func (d *decider) tell(g grounds, s *step, reason string, m *recall) {
+	switch reason {
+	case ReasonDataQuality:
+		d.dataReview(g)
+	case ReasonSuspended:
+		d.suspensionReview(g, s, m)
 	}
 }
 

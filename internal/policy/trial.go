@@ -33,6 +33,9 @@ type Trial struct {
 	// Forgiven is set when it no longer counts: the monitor passed since, or a
 	// person resumed the policy.
 	Forgiven bool `json:"forgiven,omitempty"`
+	// Told is set when the review was raised that tells of the suspension which
+	// this retrain completed.
+	Told bool `json:"told,omitempty"`
 }
 
 // Judge notes what became of a retrain, and whether that is news. m itself is
@@ -45,6 +48,16 @@ func (m Memory) Judge(key string, verdict Efficacy, judged time.Time) (Memory, b
 	m.Trials = slices.Clone(m.Trials)
 	m.Trials[i].Verdict, m.Trials[i].Judged = verdict, judged
 	return m, true
+}
+
+// Tell notes that the review of a suspension was raised, by the key of the
+// retrain that completed it. m itself is not changed.
+func (m Memory) Tell(key string) Memory {
+	m.Trials = slices.Clone(m.Trials)
+	for i := range m.Trials {
+		m.Trials[i].Told = m.Trials[i].Told || m.Trials[i].Key == key
+	}
+	return m
 }
 
 // Forgive stops counting the retrains that were found ineffective by windows
@@ -87,21 +100,23 @@ func (m Memory) Unsettled(at time.Time) []string {
 const maxUnsettled = 4
 
 // streak counts the latest retrains to a target that did not help, one after
-// the other. One of which nothing is known neither counts nor ends the row; a
-// pass, a forgiven one and another text of the policy end it.
-func (m Memory) streak(target, hash string, passed time.Time) int {
-	n := 0
+// the other; last is the newest of them. One of which nothing is known neither
+// counts nor ends the row; a pass, a forgiven one and another text of the
+// policy end it.
+func (m Memory) streak(target, hash string, passed time.Time) (n int, last Trial) {
 	for i := len(m.Trials) - 1; i >= 0; i-- {
 		t := m.Trials[i]
 		switch {
 		case t.Target != target || t.Verdict == "" || t.Verdict == UnknownEfficacy:
 			continue
 		case t.Verdict == Effective || t.Forgiven || t.Hash != hash || !t.Judged.After(passed):
-			return n
+			return n, last
 		}
-		n++
+		if n++; n == 1 {
+			last = t
+		}
 	}
-	return n
+	return n, last
 }
 
 // try remembers a retrain that was planned.
@@ -115,6 +130,8 @@ type Suspension struct {
 	Policy, Target string
 	// Retrains is how many in a row did not help, After how many are enough.
 	Retrains, After int
+	// Last is the newest of them.
+	Last Trial
 }
 
 // Suspended reports whether a policy has suspended itself, given what it
@@ -136,12 +153,22 @@ func (r *rule) suspended(s *step, m Memory, passed time.Time) (Suspension, bool)
 	if s.Type != Retrain || s.SuspendAfter == 0 {
 		return Suspension{}, false
 	}
-	n := m.streak(s.Target, r.hash, passed)
-	return Suspension{Policy: r.policy.Name, Target: s.Target, Retrains: n, After: s.SuspendAfter}, n >= s.SuspendAfter
+	n, last := m.streak(s.Target, r.hash, passed)
+	return Suspension{Policy: r.policy.Name, Target: s.Target, Retrains: n, After: s.SuspendAfter, Last: last}, n >= s.SuspendAfter
 }
 
 // SuspensionCause is the cause of the review that tells of a suspension.
 func SuspensionCause(policy, asset string) string { return "suspended:" + policy + "@" + asset }
+
+// Key is the idempotency key of the review that tells of the suspension.
+func (s Suspension) Key(asset string) string {
+	return event.Digest("suspended", s.Policy, asset, s.Last.Key)
+}
+
+// Title says in a few words what is wrong.
+func (s Suspension) Title(name string) string {
+	return fmt.Sprintf("%s: retraining does not help, policy %s is suspended", name, s.Policy)
+}
 
 // Text says why the policy is suspended and what to do.
 func (s Suspension) Text() string {
@@ -156,6 +183,19 @@ func (d *decider) resting(r *rule, s *step, m *recall) (string, string) {
 		return "", ""
 	}
 	return ReasonSuspended, fmt.Sprintf("the last %d retrains by this policy did not help (suspendAfter %d)", out.Retrains, out.After)
+}
+
+// suspensionReview plans the review that tells of a suspension, once.
+func (d *decider) suspensionReview(g grounds, s *step, m *recall) {
+	out, _ := g.rule.suspended(s, m.Memory, d.view.LastPassed)
+	if out.Last.Told {
+		return
+	}
+	g.title, g.reason = out.Title(d.name()), out.Text()
+	a := d.intent(&g, &step{Type: Review, Target: Desk, Severity: "error"}, out.Key(d.asset))
+	a.Cause = SuspensionCause(out.Policy, d.asset)
+	d.result.Actions = append(d.result.Actions, a)
+	m.Memory, m.changed = m.Tell(out.Last.Key), true
 }
 
 // lift ends a suspension because the monitor passed: the retrains before are

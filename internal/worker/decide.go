@@ -25,6 +25,12 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		if err := w.remember(ctx, st); err != nil {
 			return false, err
 		}
+		if it.ev.Monitor != nil && !it.fenced() {
+			it.trials = unsettled(st, it.ev.Time)
+			if remembered, err = w.judge(ctx, st, it); err != nil {
+				return false, err
+			}
+		}
 		view, err := w.view(ctx, b, st, it)
 		if err != nil {
 			return false, err
@@ -35,7 +41,6 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 			remembered = true
 		}
 		it.decisions = result.Decisions
-		it.trials = unsettled(st, it)
 		planned = append(planned, result.Actions...)
 	}
 	if it.fenced() {
@@ -62,13 +67,11 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 	return remembered, w.forgetKnown(ctx, st, it)
 }
 
-// unsettled are the retrains that a monitor's event may be news of.
-func unsettled(st *partitionState, it *item) (ids []string) {
-	if it.ev.Monitor == nil {
-		return nil
-	}
+// unsettled are the latest retrains of which a window may be news that was
+// measured at a time.
+func unsettled(st *partitionState, at time.Time) (ids []string) {
 	for _, m := range st.memory {
-		for _, key := range m.Unsettled(it.ev.Time) {
+		for _, key := range m.Unsettled(at) {
 			ids = append(ids, policy.ActionID(key, st.home))
 		}
 	}

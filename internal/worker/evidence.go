@@ -19,8 +19,8 @@ const (
 
 // evidence reads what the lineage knows of a retrain: its run, the model
 // versions that came of it, where they went into service, and what the monitor
-// has measured.
-func (w *Worker) evidence(ctx context.Context, a *policy.Action, c *clue) (policy.Evidence, error) {
+// has measured. monitor is the document of the action's partition.
+func (w *Worker) evidence(ctx context.Context, a *policy.Action, c *clue, monitor *lineage.Asset) (policy.Evidence, error) {
 	e := policy.Evidence{Comparison: c.comparison}
 	versions, err := w.jobEvidence(ctx, a, c, &e)
 	if err != nil {
@@ -37,17 +37,13 @@ func (w *Worker) evidence(ctx context.Context, a *policy.Action, c *clue) (polic
 		}
 		e.Versions = append(e.Versions, v)
 	}
-	_, partition, _ := policy.SplitID(a.ID)
-	if lineage.ID(partition).Kind() != lineage.Monitor {
+	if monitor == nil || monitor.ID.Kind() != lineage.Monitor {
 		e.Unmeasured = true
 		return e, nil
 	}
-	monitor, err := lineage.Load(ctx, w.o.Store, lineage.ID(partition))
-	if err == nil && monitor != nil {
-		signal, _ := a.Inputs["signal"].(string)
-		e.Windows = measuredOf(monitor, signal, a.Window)
-	}
-	return e, err
+	signal, _ := a.Inputs["signal"].(string)
+	e.Windows = measuredOf(monitor, signal, a.Window)
+	return e, nil
 }
 
 // jobEvidence finds the retrain's run and what it produced.

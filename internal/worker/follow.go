@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -87,9 +88,9 @@ func (w *Worker) cluesOf(ctx context.Context, b *batch, it *item, clues map[stri
 	return nil
 }
 
-// trialsOf are the retrains that a monitor's event may be news of: those that
-// the decision on it remembered or, where it was decided on before, what is
-// remembered now.
+// trialsOf are the retrains that a monitor's event may be news of. Of an event
+// that was decided on before that is not known any more: then it is all of the
+// latest.
 func (w *Worker) trialsOf(ctx context.Context, it *item) ([]string, error) {
 	if it.fresh {
 		return it.trials, nil
@@ -98,7 +99,7 @@ func (w *Worker) trialsOf(ctx context.Context, it *item) ([]string, error) {
 	if err := w.remember(ctx, &st); err != nil {
 		return nil, err
 	}
-	return unsettled(&st, it), nil
+	return unsettled(&st, time.Time{}), nil
 }
 
 // originOf is the action that a model version's own properties or tags name,
@@ -173,13 +174,15 @@ func (w *Worker) advance(ctx context.Context, b *batch, id string, c *clue) erro
 			w.o.Logger.Warn("a run or model names an action that does not exist", zap.String("action", id))
 			return nil
 		}
-		if err != nil || a.Type != policy.Retrain || a.Loop == nil {
+		if err != nil || !takenOn(&a) {
 			return err
 		}
-		if a.State != policy.Running && a.State != policy.Succeeded && a.State != policy.Failed {
-			return nil
+		_, partition, _ := policy.SplitID(a.ID)
+		monitor, err := lineage.Load(ctx, w.o.Store, lineage.ID(partition))
+		if err != nil {
+			return err
 		}
-		known, err := w.evidence(ctx, &a, c)
+		known, err := w.evidence(ctx, &a, c, monitor)
 		if err != nil {
 			return err
 		}
@@ -195,4 +198,39 @@ func (w *Worker) advance(ctx context.Context, b *batch, id string, c *clue) erro
 		}
 	}
 	return errConflicts
+}
+
+// takenOn says whether a target took a retrain on, and nobody is about to
+// record what came of the call.
+func takenOn(a *policy.Action) bool {
+	return a.Type == policy.Retrain && a.Loop != nil &&
+		(a.State == policy.Running || a.State == policy.Succeeded || a.State == policy.Failed)
+}
+
+// judge notes in the memory at hand what a window makes of the retrains before
+// it, so that the decision on the window knows: a breach that shows that the
+// last retrain did not help must not start the next one. The actions
+// themselves are brought up to date afterwards, see follow.
+func (w *Worker) judge(ctx context.Context, st *partitionState, it *item) (news bool, err error) {
+	for name, m := range st.memory {
+		for _, key := range m.Unsettled(it.ev.Time) {
+			a, _, err := policy.GetAction(ctx, w.o.Store, policy.ActionID(key, st.home))
+			if errors.Is(err, lineage.ErrNotFound) || err == nil && !takenOn(&a) {
+				continue // planned in this very commit, or not begun
+			}
+			if err != nil {
+				return false, err
+			}
+			known, err := w.evidence(ctx, &a, &clue{}, st.asset)
+			if err != nil {
+				return false, err
+			}
+			loop := a.Loop.With(known)
+			changed := false
+			if m, changed = m.Judge(key, loop.Verdict, loop.JudgedAt()); changed {
+				st.memory[name], news = m, true
+			}
+		}
+	}
+	return news, nil
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/lineage"
@@ -69,6 +70,28 @@ func (w *Worker) postpone(ctx context.Context, a policy.Action, version string, 
 	w.logAction(a, "action waits")
 	w.metrics.action(a, "waiting")
 	return w.wake(ctx, a, held.until)
+}
+
+// callUp ends the wait of an action, if it still waits.
+func (w *Worker) callUp(ctx context.Context, id string) error {
+	for range maxConflicts {
+		a, version, err := policy.GetAction(ctx, w.o.Store, id)
+		if errors.Is(err, lineage.ErrNotFound) || err == nil && (a.State != policy.Pending || a.Waiting == "") {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		a.NextAttempt = w.o.Now().UTC()
+		_, err = policy.PutAction(ctx, w.o.Store, a, version)
+		if err == nil {
+			return w.wake(ctx, a, a.NextAttempt)
+		}
+		if !errors.Is(err, lineage.ErrConflict) {
+			return err
+		}
+	}
+	return errConflicts
 }
 
 // suppress records that a limit held the action.

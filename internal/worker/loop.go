@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,8 +84,16 @@ func (w *Worker) judgedMemory(ctx context.Context, partition string, a *policy.A
 	if err := json.Unmarshal(got[0].Body, &all); err != nil {
 		return nil, nil, fmt.Errorf("stored policy memory of %s: %w", partition, err)
 	}
-	old := all[a.Policy]
-	m, news := old.Judge(a.Key, a.Loop.Verdict, a.Loop.JudgedAt())
+	monitor, err := lineage.DecodeAsset(got[1].Body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", partition, err)
+	}
+	m, news := all[a.Policy].Judge(a.Key, a.Loop.Verdict, a.Loop.JudgedAt())
+	s, suspended := w.o.Policies().Suspended(a.Policy, m, lastPassed(monitor))
+	var notice *policy.Action
+	if suspended && !s.Last.Told {
+		m, news, notice = m.Tell(s.Last.Key), true, w.suspension(a, s)
+	}
 	if !news {
 		return nil, nil, nil
 	}
@@ -93,31 +102,21 @@ func (w *Worker) judgedMemory(ctx context.Context, partition string, a *policy.A
 	if err != nil {
 		return nil, nil, err
 	}
-	monitor, err := lineage.DecodeAsset(got[1].Body)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", partition, err)
-	}
-	changes := []lineage.Change{
+	return []lineage.Change{
 		{Op: lineage.Replace, Record: lineage.Record{ID: lineage.MemoryRecord, Version: got[0].Version, Body: body}},
 		{Op: lineage.Replace, Record: lineage.Record{ID: lineage.AssetRecord, Version: got[1].Version, Body: got[1].Body}},
-	}
-	return changes, w.suspension(a, old, m, monitor), nil
+	}, notice, nil
 }
 
-// suspension is the review that tells of a policy which a verdict suspends; nil
-// when it does not.
-func (w *Worker) suspension(a *policy.Action, before, after policy.Memory, monitor *lineage.Asset) *policy.Action {
-	set, passed := w.o.Policies(), lastPassed(monitor)
-	if _, was := set.Suspended(a.Policy, before, passed); was {
-		return nil
-	}
-	s, is := set.Suspended(a.Policy, after, passed)
-	if !is {
-		return nil
-	}
-	n := w.notice(*a, "error", policy.SuspensionCause(a.Policy, a.Asset), titleOf(*a)+" does not help: policy "+a.Policy+" is suspended", s.Text())
+// suspension is the review that tells of a policy which a verdict suspends. It
+// has the same key as the one that a decision plans.
+func (w *Worker) suspension(a *policy.Action, s policy.Suspension) *policy.Action {
+	n := w.notice(*a, "error", policy.SuspensionCause(a.Policy, a.Asset), s.Title(cmp.Or(lineage.ID(a.Model).Name(), a.Asset)), s.Text())
+	_, partition, _ := policy.SplitID(a.ID)
+	n.Key = s.Key(a.Asset)
+	n.ID = policy.ActionID(n.Key, partition)
 	// As of the window that proved it: a pass after that ends the suspension.
-	n.Occurred = a.Loop.JudgedAt()
+	n.Occurred = s.Last.Judged
 	return &n
 }
 

@@ -94,7 +94,7 @@ func (w *Worker) releaseFlight(ctx context.Context, model lineage.ID, action str
 			{Op: lineage.Delete, Record: lineage.Record{ID: flightRecord, Version: version}},
 		})
 		if err == nil && f.Next != "" {
-			return w.o.Queue.Send(ctx, []lineage.Message{policy.WakeMessage(f.Next, w.o.Now())})
+			return w.callUp(ctx, f.Next)
 		}
 		if !errors.Is(err, lineage.ErrConflict) {
 			return err

@@ -32,6 +32,9 @@ type rig struct {
 	names    int
 	// publish, if set, makes the worker publish its changes.
 	publish func(policy.ChangeType) bool
+	// inform and enrich, if set, are the worker's.
+	inform func(ctx context.Context, cause, key, text string) (bool, error)
+	enrich worker.Enricher
 }
 
 func newRig(t *testing.T, policies string, faults *porttest.Faults) *rig {
@@ -78,6 +81,7 @@ func (r *rig) start() (stop func()) {
 			return now.Add(time.Duration(attempts) * time.Second), errors.As(err, &permanent) || attempts >= 50
 		},
 		Name: fmt.Sprint("w", r.names), Sole: true, Batch: 16, Publications: r.publications(),
+		Inform: r.inform, Enrich: r.enrich,
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -238,4 +242,11 @@ func runEvent(id, run, status string, minute int, tags map[string]any) event.Env
 	return envelope("RunStatusChanged", id, "experiments/x/runs/"+run, minute, map[string]any{
 		"experimentName": "train", "runId": run, "runStatus": status, "runTags": tags, "runProperties": map[string]any{},
 	})
+}
+
+// champion is an Enricher that knows the metrics of everything.
+type champion struct{}
+
+func (champion) Enrich(context.Context, *event.Event) (worker.Extras, error) {
+	return worker.Extras{Metrics: map[string]float64{"accuracy": 0.91}, ChampionMetrics: map[string]float64{"accuracy": 0.88}}, nil
 }
