@@ -52,7 +52,8 @@ func (b *Batch) Do(ctx context.Context, a policy.Action) (policy.Outcome, error)
 		Inputs: want.inputs, Tags: want.tags,
 	})
 	if err != nil {
-		return policy.Outcome{}, fmt.Errorf("batch endpoint %s of workspace %s: %w", b.o.Target.Endpoint, ws.Alias, err)
+		// The service may name the run itself: it is found in a listing.
+		return policy.Outcome{}, uncertain(fmt.Errorf("batch endpoint %s of workspace %s: %w", b.o.Target.Endpoint, ws.Alias, err))
 	}
 	return started("workspace "+ws.Alias, job, created, a)
 }

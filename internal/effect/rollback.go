@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/azureml"
@@ -74,25 +75,32 @@ func (r *Rollback) Do(ctx context.Context, a policy.Action) (policy.Outcome, err
 	if name == "" {
 		return policy.Outcome{}, &policy.PermanentError{Err: errors.New("the event speaks of no endpoint: name one in the rollback target")}
 	}
-	id := lineage.NewID(lineage.Endpoint, ws.Alias, name)
-	stored, err := loadPlans(ctx, r.o.Store, id, a.Key)
-	if err != nil {
-		return policy.Outcome{}, err
-	}
-	if stored.mine != nil && !r.dryRun() {
-		return r.carryOut(ctx, ws, *stored.mine)
-	}
-	p, err := r.plan(ctx, ws, name, a, stored.latest)
+	stored, err := loadPlans(ctx, r.o.Store, lineage.NewID(lineage.Endpoint, ws.Alias, strings.ToLower(name)), a.Key)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
 	if r.dryRun() {
-		return policy.Outcome{Summary: "dry run, nothing was done: would shift " + p.describe(ws) + "; write dryRun: false in the target to do it"}, nil
+		return r.rehearse(ctx, ws, name, a, stored)
 	}
-	if err := stored.put(ctx, r.o.Store, id, p); err != nil {
+	if stored.mine == nil {
+		p, err := r.plan(ctx, ws, name, a, stored)
+		if err != nil {
+			return policy.Outcome{}, err
+		}
+		if err := stored.put(ctx, p); err != nil {
+			return policy.Outcome{}, err
+		}
+	}
+	return r.carryOut(ctx, ws, stored)
+}
+
+// rehearse says what Do would do.
+func (r *Rollback) rehearse(ctx context.Context, ws event.Workspace, name string, a policy.Action, stored *plans) (policy.Outcome, error) {
+	p, err := r.plan(ctx, ws, name, a, stored)
+	if err != nil {
 		return policy.Outcome{}, err
 	}
-	return r.carryOut(ctx, ws, p)
+	return policy.Outcome{Summary: "dry run, nothing was done: would shift " + p.describe(ws) + "; write dryRun: false in the target to do it"}, nil
 }
 
 // endpointOf is the endpoint that an asset is, or is part of.
@@ -104,30 +112,42 @@ func endpointOf(asset lineage.ID) string {
 }
 
 // carryOut shifts the traffic as planned, unless that was done already, and
-// looks whether it is in force.
-func (r *Rollback) carryOut(ctx context.Context, ws event.Workspace, p plan) (policy.Outcome, error) {
-	ep, err := r.o.AzureML.Endpoint(ctx, ws, p.Endpoint)
-	if err != nil {
-		return policy.Outcome{}, fmt.Errorf("endpoint %s: %w", p.Endpoint, err)
-	}
-	if err := settled("endpoint "+ep.Name, ep.State); err != nil {
-		return policy.Outcome{}, err
-	}
-	if !sameTraffic(ep.Traffic, p.Want) {
-		if !sameTraffic(ep.Traffic, p.Saw) {
-			return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("endpoint %s: somebody changed its traffic meanwhile: it is %s, it was %s", p.Endpoint, shares(ep.Traffic), shares(p.Saw))}
+// notes that it is in force.
+func (r *Rollback) carryOut(ctx context.Context, ws event.Workspace, stored *plans) (policy.Outcome, error) {
+	p := stored.mine
+	if !stored.done() {
+		if err := r.enforce(ctx, ws, p); err != nil {
+			return policy.Outcome{}, err
 		}
-		if err := r.shift(ctx, ws, &ep, p); err != nil {
+		if err := stored.finish(ctx); err != nil {
 			return policy.Outcome{}, err
 		}
 	}
-	return policy.Outcome{
-		Summary: "shifted " + p.describe(ws), Ref: string(lineage.NewID(lineage.Deployment, ws.Alias, p.Endpoint, p.To)),
-	}, nil
+	to := lineage.NewID(lineage.Deployment, ws.Alias, strings.ToLower(p.Endpoint), strings.ToLower(p.To))
+	return policy.Outcome{Summary: "shifted " + p.describe(ws), Ref: string(to)}, nil
+}
+
+// enforce makes the traffic what the plan wants, if it is still what the plan
+// saw.
+func (r *Rollback) enforce(ctx context.Context, ws event.Workspace, p *plan) error {
+	ep, err := r.o.AzureML.Endpoint(ctx, ws, p.Endpoint)
+	if err != nil {
+		return fmt.Errorf("endpoint %s: %w", p.Endpoint, err)
+	}
+	if err := settled("endpoint "+ep.Name, ep.State); err != nil {
+		return err
+	}
+	switch {
+	case sameTraffic(ep.Traffic, p.Want):
+		return nil
+	case sameTraffic(ep.Traffic, p.Saw):
+		return r.shift(ctx, ws, &ep, p)
+	}
+	return &policy.PermanentError{Err: fmt.Errorf("endpoint %s: somebody changed its traffic meanwhile: it is %s, it was %s", p.Endpoint, shares(ep.Traffic), shares(p.Saw))}
 }
 
 // shift changes the traffic and verifies it.
-func (r *Rollback) shift(ctx context.Context, ws event.Workspace, ep *azureml.Endpoint, p plan) error {
+func (r *Rollback) shift(ctx context.Context, ws event.Workspace, ep *azureml.Endpoint, p *plan) error {
 	// Between two attempts the target may have broken or gone.
 	to := find(ep.Deployments, p.To)
 	if to == nil {

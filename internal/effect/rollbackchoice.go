@@ -45,10 +45,7 @@ func refuse(format string, args ...any) error {
 }
 
 // plan chooses what to shift, and refuses what is not safe.
-func (r *Rollback) plan(ctx context.Context, ws event.Workspace, name string, a policy.Action, latest *plan) (plan, error) {
-	if latest != nil && !happened(a).After(latest.At) {
-		return plan{}, refuse("endpoint %s was rolled back at %s (to %s), after what this action answers to", name, latest.At.UTC().Format(time.RFC3339), latest.To)
-	}
+func (r *Rollback) plan(ctx context.Context, ws event.Workspace, name string, a policy.Action, before *plans) (plan, error) {
 	ep, err := r.o.AzureML.Endpoint(ctx, ws, name)
 	if errors.Is(err, lineage.ErrNotFound) {
 		return plan{}, refuse("workspace %s has no online endpoint %s", ws.Alias, name)
@@ -59,6 +56,9 @@ func (r *Rollback) plan(ctx context.Context, ws event.Workspace, name string, a 
 	if err := settled("endpoint "+name, ep.State); err != nil {
 		return plan{}, err
 	}
+	if before.inForce(ep.Traffic) && !happened(a).After(before.latest.At) {
+		return plan{}, refuse("endpoint %s was rolled back at %s (to %s), after what this action answers to", name, before.latest.At.UTC().Format(time.RFC3339), before.latest.To)
+	}
 	all, err := r.place(ctx, ws, name, ep.Deployments)
 	if err != nil {
 		return plan{}, err
@@ -67,20 +67,17 @@ func (r *Rollback) plan(ctx context.Context, ws event.Workspace, name string, a 
 	if err != nil {
 		return plan{}, err
 	}
-	var bad []string
-	if latest != nil {
-		bad = latest.RolledBack
-	}
+	bad := before.rolledBack(ep.Traffic)
 	to, note, err := r.choose(ctx, ws, all, from, bad)
 	if err != nil {
 		return plan{}, err
 	}
-	bad = append(slices.Clone(bad), from.model())
 	p := plan{
 		Key: a.Key, Endpoint: name, From: from.Name, FromModel: from.model(), To: to.Name, ToModel: to.model(),
-		Saw: ep.Traffic, Want: maps.Clone(ep.Traffic), Note: note, At: r.o.Now().UTC(),
-		RolledBack: bad[max(0, len(bad)-maxRolledBack):],
+		Saw: maps.Clone(ep.Traffic), Want: maps.Clone(ep.Traffic), Note: note, At: r.o.Now().UTC(), RolledBack: bad,
 	}
+	// Both name both deployments: what undoes it has to take To's share away.
+	p.Saw[p.To] += 0
 	p.Want[p.To] += p.Want[p.From]
 	p.Want[p.From] = 0
 	return p, nil

@@ -28,9 +28,11 @@ type plan struct {
 	// Saw is the traffic before, which undoes the rollback; Want that after.
 	Saw  map[string]int `json:"saw"`
 	Want map[string]int `json:"want"`
-	// RolledBack are the model versions that rollbacks of this endpoint took
-	// out of service, this one included, the newest last.
-	RolledBack []string `json:"rolledBack"`
+	// RolledBack are the model versions that earlier rollbacks of this endpoint
+	// took out of service, the newest last.
+	RolledBack []string `json:"rolledBack,omitempty"`
+	// Done says that it is in force: set on the endpoint's latest.
+	Done bool `json:"done,omitempty"`
 	// Note is what a person should know besides.
 	Note string    `json:"note,omitempty"`
 	At   time.Time `json:"at"`
@@ -53,32 +55,35 @@ func planRecord(key string) string { return latestPlan + "/" + key }
 
 // plans are what is stored about an endpoint's rollbacks.
 type plans struct {
+	store    planStore
+	endpoint lineage.ID
 	// mine is the action's own, latest the endpoint's; nil when there is none.
 	mine, latest *plan
 	version      string // of latest
 }
 
-func loadPlans(ctx context.Context, s planStore, endpoint lineage.ID, key string) (plans, error) {
+func loadPlans(ctx context.Context, s planStore, endpoint lineage.ID, key string) (*plans, error) {
 	got, err := s.Get(ctx, string(endpoint), planRecord(key), latestPlan)
 	if err != nil {
-		return plans{}, err
+		return nil, err
 	}
-	out := plans{version: got[1].Version}
+	out := &plans{store: s, endpoint: endpoint, version: got[1].Version}
 	for i, into := range []**plan{&out.mine, &out.latest} {
 		if got[i].Version == "" {
 			continue
 		}
 		*into = &plan{}
 		if err := json.Unmarshal(got[i].Body, *into); err != nil {
-			return plans{}, fmt.Errorf("stored rollback of %s: %w", endpoint, err)
+			return nil, fmt.Errorf("stored rollback of %s: %w", endpoint, err)
 		}
 	}
 	return out, nil
 }
 
-// put stores a plan. Of two actions that plan a rollback of one endpoint at
-// the same time one fails here, and sees the other's when it is tried again.
-func (p plans) put(ctx context.Context, s planStore, endpoint lineage.ID, next plan) error {
+// put stores a plan as the action's own and the endpoint's latest. Of two
+// actions that plan a rollback of one endpoint at the same time one fails
+// here, and sees the other's when it is tried again.
+func (p *plans) put(ctx context.Context, next plan) error {
 	body, err := json.Marshal(next)
 	if err != nil {
 		return err
@@ -88,11 +93,55 @@ func (p plans) put(ctx context.Context, s planStore, endpoint lineage.ID, next p
 		latest.Op, latest.Record.Version = lineage.Replace, p.version
 	}
 	own := lineage.Change{Op: lineage.Create, Record: lineage.Record{ID: planRecord(next.Key), Body: body}}
-	_, err = s.Commit(ctx, string(endpoint), []lineage.Change{own, latest})
-	if errors.Is(err, lineage.ErrConflict) || errors.Is(err, lineage.ErrExists) {
-		return fmt.Errorf("another rollback of %s is being planned: %w", endpoint, err)
+	versions, err := p.store.Commit(ctx, string(p.endpoint), []lineage.Change{own, latest})
+	if err != nil {
+		return fmt.Errorf("plan a rollback of %s: %w", p.endpoint, err)
 	}
-	return err
+	p.mine, p.latest, p.version = &next, &next, versions[1]
+	return nil
+}
+
+// done reports whether the action's own plan is known to be in force.
+func (p *plans) done() bool {
+	return p.mine != nil && p.latest != nil && p.latest.Key == p.mine.Key && p.latest.Done
+}
+
+// finish notes that the action's own plan is in force, unless another action
+// has planned since.
+func (p *plans) finish(ctx context.Context) error {
+	if p.latest == nil || p.latest.Key != p.mine.Key {
+		return nil
+	}
+	finished := *p.latest
+	finished.Done = true
+	body, err := json.Marshal(finished)
+	if err != nil {
+		return err
+	}
+	change := lineage.Change{Op: lineage.Replace, Record: lineage.Record{ID: latestPlan, Version: p.version, Body: body}}
+	_, err = p.store.Commit(ctx, string(p.endpoint), []lineage.Change{change})
+	if err != nil && !errors.Is(err, lineage.ErrConflict) {
+		return fmt.Errorf("note that %s was rolled back: %w", p.endpoint, err)
+	}
+	return nil
+}
+
+// inForce reports whether the endpoint's latest rollback came about: it was
+// noted, or the traffic is what it wanted.
+func (p *plans) inForce(traffic map[string]int) bool {
+	return p.latest != nil && (p.latest.Done || sameTraffic(traffic, p.latest.Want))
+}
+
+// rolledBack are the model versions that rollbacks took out of service.
+func (p *plans) rolledBack(traffic map[string]int) []string {
+	if p.latest == nil {
+		return nil
+	}
+	all := slices.Clone(p.latest.RolledBack)
+	if p.inForce(traffic) {
+		all = append(all, p.latest.FromModel)
+	}
+	return all[max(0, len(all)-maxRolledBack):]
 }
 
 // describe says what a plan does, from where it comes and how to undo it.
