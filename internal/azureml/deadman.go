@@ -164,7 +164,7 @@ func (d *DeadMan) look(ctx context.Context, ws event.Workspace, s *watchState, r
 }
 
 func (d *DeadMan) load(ctx context.Context, ws event.Workspace, m Monitor) (state, was watchState, err error) {
-	got, err := d.o.Store.Get(ctx, workPartition(ws.Alias), watchRecord(m))
+	got, err := d.o.Store.Get(ctx, lineage.WorkPartition(ws.Alias), watchRecord(m))
 	if err != nil {
 		return state, was, err
 	}
@@ -186,7 +186,7 @@ func (d *DeadMan) store(ctx context.Context, ws event.Workspace, m Monitor, stat
 		return err
 	}
 	c := lineage.Change{Op: lineage.Upsert, Record: lineage.Record{ID: watchRecord(m), Body: body}}
-	_, err = d.o.Store.Commit(ctx, workPartition(ws.Alias), []lineage.Change{c})
+	_, err = d.o.Store.Commit(ctx, lineage.WorkPartition(ws.Alias), []lineage.Change{c})
 	return err
 }
 

@@ -206,7 +206,7 @@ type Round struct {
 // Reconcile makes one round over one workspace. What was found before an error
 // has been sent.
 func (r *Reconciler) Reconcile(ctx context.Context, ws event.Workspace) (Round, error) {
-	l := &lease{store: r.o.Store, partition: workPartition(ws.Alias), id: "lease/reconcile", holder: r.o.Name, now: r.o.Now}
+	l := &lease{store: r.o.Store, partition: lineage.WorkPartition(ws.Alias), id: "lease/reconcile", holder: r.o.Name, now: r.o.Now}
 	mine, err := l.take(ctx)
 	round := Round{Result: RoundBusy}
 	if mine {
@@ -243,6 +243,3 @@ func (r *Reconciler) hold(ctx context.Context, ws event.Workspace, l *lease) (Ro
 	}
 	return out, err
 }
-
-// workPartition is where the records of work on a workspace are.
-func workPartition(alias string) string { return "reconcile/" + alias }

@@ -49,7 +49,7 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 			return false, nil
 		}
 	}
-	err = l.commit(ctx)
+	_, err = l.commit(ctx)
 	if errors.Is(err, errLeaseLost) {
 		return false, nil
 	}
@@ -57,8 +57,9 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 }
 
 // commit writes changes to the lease's partition and renews the lease with
-// them. It returns errLeaseLost, and has written nothing, when it is gone.
-func (l *lease) commit(ctx context.Context, changes ...lineage.Change) error {
+// them. It returns their versions, or errLeaseLost, and has written nothing,
+// when the lease is gone.
+func (l *lease) commit(ctx context.Context, changes ...lineage.Change) (versions []string, err error) {
 	return l.write(ctx, leaseRecord{Holder: l.holder, Until: l.now().UTC().Add(leaseFor)}, changes)
 }
 
@@ -67,13 +68,14 @@ func (l *lease) commit(ctx context.Context, changes ...lineage.Change) error {
 func (l *lease) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return l.write(ctx, leaseRecord{}, nil)
+	_, err := l.write(ctx, leaseRecord{}, nil)
+	return err
 }
 
-func (l *lease) write(ctx context.Context, r leaseRecord, changes []lineage.Change) error {
+func (l *lease) write(ctx context.Context, r leaseRecord, changes []lineage.Change) ([]string, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := lineage.Change{Op: lineage.Replace, Record: lineage.Record{ID: l.id, Version: l.version, Body: body}}
 	if l.version == "" {
@@ -81,10 +83,10 @@ func (l *lease) write(ctx context.Context, r leaseRecord, changes []lineage.Chan
 	}
 	versions, err := l.store.Commit(ctx, l.partition, append([]lineage.Change{c}, changes...))
 	if err != nil {
-		return l.refused(err)
+		return nil, l.refused(err)
 	}
 	l.version = versions[0]
-	return nil
+	return versions[1:], nil
 }
 
 // refused tells a lost lease from other faults.

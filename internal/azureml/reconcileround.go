@@ -120,7 +120,8 @@ func (w *round) save(ctx context.Context) error {
 		return err
 	}
 	c := lineage.Change{Op: lineage.Upsert, Record: lineage.Record{ID: stateRecord, Body: body}}
-	return w.lease.commit(ctx, c)
+	_, err = w.lease.commit(ctx, c)
+	return err
 }
 
 func (w *round) send(ctx context.Context) error {
