@@ -108,6 +108,73 @@ func anyEvent(t *rapid.T) *event.Event {
 	return ev
 }
 
+// enrich is what Azure Machine Learning says of an event, the same each time:
+// what the event did not say, and some of what it did in other words.
+func enrich(ev *event.Event) *event.Event {
+	out := *ev
+	out.Enriched = true
+	facts := map[string]string{"environment": ev.ID[:2]}
+	switch {
+	case ev.Model != nil:
+		m := *ev.Model
+		m.Run = &event.Run{ID: m.Job, Status: "Completed", Facts: facts, Inputs: []event.DataRef{{Name: "a", Version: ev.ID[:1]}}}
+		out.Model = &m
+	case ev.Deployment != nil:
+		d := *ev.Deployment
+		d.Traffic = map[string]int{d.Name: len(ev.ID)}
+		out.Deployment = &d
+	case ev.Monitor != nil:
+		m := *ev.Monitor
+		m.Schedule = &event.Schedule{Endpoint: ev.ID[:1], Signals: []event.Signal{{Name: "s"}}}
+		out.Monitor = &m
+		if len(ev.Breaches) > 0 {
+			out.Breaches = append(ev.Breaches[:1:1], event.Breach{Signal: ev.Breaches[0].Signal, Feature: ev.ID[:1]})
+		}
+	case ev.Run != nil:
+		r := *ev.Run
+		r.Facts, r.Metrics = facts, map[string]float64{"accuracy": float64(ev.ID[0])}
+		out.Run = &r
+	}
+	return &out
+}
+
+// TestEnrichedEventsAreOrderFreeToo mixes events with what enrichment made of
+// them.
+func TestEnrichedEventsAreOrderFreeToo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var history []*event.Event
+		for _, ev := range rapid.SliceOfN(rapid.Custom(anyEvent), 1, 30).Draw(t, "history") {
+			history = append(history, ev, enrich(ev))
+		}
+		straight, shuffled := newWorld(), newWorld()
+		for _, ev := range history {
+			straight.apply(ev)
+		}
+		repeated := append(history, rapid.SliceOf(rapid.SampledFrom(history)).Draw(t, "repeats")...)
+		for _, ev := range rapid.Permutation(repeated).Draw(t, "order") {
+			shuffled.apply(ev)
+		}
+		if a, b := straight.snapshot(t), shuffled.snapshot(t); a != b {
+			t.Fatalf("straight:\n%s\nshuffled:\n%s", a, b)
+		}
+	})
+}
+
+// TestEnrichmentComesRightAfterItsEvent holds the order of stamps: it replaces
+// what the event said by itself and nothing that a later event says.
+func TestEnrichmentComesRightAfterItsEvent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := anyEvent(t), anyEvent(t)
+		own, later := lineage.StampOf(a), lineage.StampOf(enrich(a))
+		if own.Compare(later) >= 0 || a.Key() != enrich(a).Key() {
+			t.Fatalf("%v is not before %v", own, later)
+		}
+		if other := lineage.StampOf(b); own.Compare(other) < 0 && later.Compare(other) >= 0 {
+			t.Fatalf("%v lies between %v and %v", other, own, later)
+		}
+	})
+}
+
 func TestAnyOrderAndRepetitionGivesTheSameLineage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		history := rapid.SliceOfN(rapid.Custom(anyEvent), 1, 40).Draw(t, "history")

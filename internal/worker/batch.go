@@ -18,6 +18,9 @@ type batch struct {
 	items []*item
 	// quiet are the jobs that cause no effect, see takeActing.
 	quiet []*job
+	// later is true where the batch is of enrichments, whose events are
+	// committed already; see enrichAside.
+	later bool
 	// page is the journal page on which this batch's new entries are listed.
 	page string
 	// policies is the set in force for the whole batch.
@@ -33,8 +36,9 @@ type batch struct {
 type job struct {
 	delivery lineage.Delivery
 	items    []*item
-	// wake is the id of an action to look at, for messages of that kind.
-	wake string
+	// wake is the id of an action to look at, for messages of that kind;
+	// enrich the log key of an event to ask about.
+	wake, enrich string
 	// quarantine is what could not be understood.
 	quarantine []quarantined
 
@@ -50,7 +54,7 @@ func (j *job) acts() bool {
 	}
 	for _, it := range j.items {
 		open := len(it.actions) > 0 || (!it.fresh && len(it.entry.Actions) > 0)
-		ended := it.ev.Run != nil && it.ev.Run.Origin != ""
+		ended := it.ev.Run != nil && it.ev.Run.Origin != "" && it.later == nil
 		if !it.finished && !it.fenced() && (open || ended) {
 			return true
 		}
@@ -123,8 +127,10 @@ type item struct {
 	// is decided again.
 	fresh bool
 	// finished is true when this process has seen the event through already.
-	finished  bool
-	extras    Extras
+	finished bool
+	// later is set on an event that is in the log and comes again for what
+	// enrichment adds.
+	later     *enriched
 	decisions []policy.Decision
 	actions   []claimedAction
 	// trials are the ids of the retrains that a monitor's event may be news of.

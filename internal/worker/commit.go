@@ -80,7 +80,7 @@ func (w *Worker) commitPartition(ctx context.Context, b *batch, home string, ite
 // returns how many of the items it got through.
 func (w *Worker) commitChunk(ctx context.Context, b *batch, home string, items []*item) (int, error) {
 	for try := range maxConflicts {
-		n, err := w.tryCommit(ctx, b, home, items, try > 0)
+		n, err := w.tryCommit(ctx, b, home, items, try > 0 || b.later)
 		if !errors.Is(err, lineage.ErrConflict) && !errors.Is(err, lineage.ErrExists) {
 			return n, err
 		}
@@ -169,13 +169,19 @@ func (w *Worker) lookUp(ctx context.Context, home string, items []*item) error {
 	}
 	for i, it := range items {
 		if got[i].Version == "" {
+			it.fresh = it.fresh && it.later == nil
 			continue
 		}
+		first := it.fresh
 		it.fresh = false
 		if err := json.Unmarshal(got[i].Body, &it.entry); err != nil {
 			return fmt.Errorf("stored event %s: %w", it.key, err)
 		}
-		it.asFirstSeen()
+		if it.later == nil {
+			it.asFirstSeen()
+		} else if err := w.takeUp(ctx, it, first, got[i].Version); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -208,6 +214,9 @@ func (w *Worker) reduce(ctx context.Context, st *partitionState, it *item) (chan
 
 // record adds the event's own records: log entry, decisions, intents.
 func (w *Worker) record(ctx context.Context, b *batch, st *partitionState, it *item) error {
+	if it.later != nil {
+		return w.recordLater(b, st, it)
+	}
 	it.entry = w.entryOf(b, st, it)
 	if len(it.canonical) > maxInlineEvent {
 		n, err := lineage.WriteBlob(ctx, w.o.Store, st.home, string(it.key), it.canonical)
@@ -227,8 +236,13 @@ func (w *Worker) record(ctx context.Context, b *batch, st *partitionState, it *i
 	st.changes = append(st.changes, lineage.Change{Op: lineage.Create, Record: lineage.Record{
 		ID: lineage.EventRecord(it.key), Sort: lineage.EventSort(it.ev.Time, it.key), Body: body,
 	}})
-	if len(it.decisions) > 0 {
-		body, err := json.Marshal(it.decisions)
+	return st.outcome(it, it.decisions)
+}
+
+// outcome adds the event's decisions, and the intents that are new.
+func (st *partitionState) outcome(it *item, decisions []policy.Decision) error {
+	if len(decisions) > 0 {
+		body, err := json.Marshal(decisions)
 		if err != nil {
 			return err
 		}
@@ -254,7 +268,8 @@ func (w *Worker) entryOf(b *batch, st *partitionState, it *item) lineage.Entry {
 		Via: p[lineage.PropVia], Subscription: p[lineage.PropSubscription], DeliveryCount: p[lineage.PropDeliveryCount],
 		TraceParent: p[lineage.PropTraceParent], Fenced: it.fenced(), Notes: it.notes,
 		Page: b.page, Decisions: len(it.decisions), Breaches: len(it.ev.Breaches), Loss: it.ev.Loss,
-		Event: it.canonical,
+		Enrichment: w.enrichmentOf(b, it),
+		Event:      it.canonical,
 	}
 	for _, a := range it.actions {
 		e.Actions = append(e.Actions, a.action.ID)

@@ -20,7 +20,10 @@ const maxActionsPerEvent = 60
 // decide asks the policies, remembers what they remember, and plans actions,
 // claimed by this worker from the start. It reports whether memory changed.
 func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *item) (remembered bool, err error) {
-	planned := builtin(it.ev, st, it.job.delivery.Properties[lineage.PropSubscription])
+	var planned []policy.Action
+	if it.later == nil {
+		planned = builtin(it.ev, st, it.job.delivery.Properties[lineage.PropSubscription])
+	}
 	if b.policies.Selects(it.ev) {
 		if err := w.remember(ctx, st); err != nil {
 			return false, err
@@ -151,13 +154,13 @@ func (st *partitionState) creates(id string) bool {
 func (w *Worker) view(ctx context.Context, b *batch, st *partitionState, it *item) (policy.View, error) {
 	v := policy.View{
 		Asset: string(lineage.PrimaryAsset(it.ev)), Memory: st.memory,
-		Metrics: it.extras.Metrics, ChampionMetrics: it.extras.ChampionMetrics,
 		History: history(st, it.ev.Time),
 		Fenced:  it.fenced(),
 	}
 	if it.ev.Monitor != nil {
 		v.LastPassed = lastPassed(st.asset)
 	}
+	w.stageView(&v, it)
 	model := lineage.ModelOf(it.ev)
 	if model == "" {
 		return v, nil

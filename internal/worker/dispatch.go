@@ -46,7 +46,7 @@ func (w *Worker) dispatchItem(ctx context.Context, b *batch, it *item, start fun
 			start(func() error { return it.job.or(w.resume(ctx, b, id)) })
 		}
 	}
-	if it.ev.Run != nil && it.ev.Run.Origin != "" {
+	if it.ev.Run != nil && it.ev.Run.Origin != "" && it.later == nil {
 		start(func() error { return it.job.or(w.runEnded(ctx, it.ev)) })
 	}
 }

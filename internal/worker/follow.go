@@ -113,9 +113,12 @@ func originOf(properties, tags map[string]string, job string) string {
 	return ""
 }
 
-// compare takes over the metrics that came with an event.
+// compare takes over the metrics that enrichment found.
 func (c *clue) compare(it *item) {
-	found := policy.Compare(it.ev.Time.UTC(), it.extras.Metrics, it.extras.ChampionMetrics)
+	if it.later == nil {
+		return
+	}
+	found := policy.Compare(it.ev.Time.UTC(), it.later.metrics, it.later.champion)
 	if found != nil && (c.comparison == nil || found.At.After(c.comparison.At)) {
 		c.comparison = found
 	}

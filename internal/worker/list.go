@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -31,13 +32,14 @@ type lines struct {
 func (w *Worker) listAll(ctx context.Context, b *batch) error {
 	pages := map[string]*lines{}
 	for _, it := range b.items {
-		if it.finished || it.entry.Page == "" || it.job.failure() != nil {
+		page := it.page()
+		if it.finished || page == "" || it.job.failure() != nil {
 			continue
 		}
-		if pages[it.entry.Page] == nil {
-			pages[it.entry.Page] = &lines{seen: map[string]bool{}}
+		if pages[page] == nil {
+			pages[page] = &lines{seen: map[string]bool{}}
 		}
-		if err := w.addLines(ctx, pages[it.entry.Page], it); err != nil {
+		if err := w.addLines(ctx, pages[page], it); err != nil {
 			return err
 		}
 	}
@@ -61,19 +63,13 @@ func (w *Worker) addLines(ctx context.Context, l *lines, it *item) error {
 		return nil
 	}
 	l.seen[e.ID] = true
-	decisions := it.decisions
-	if !it.fresh && e.Decisions > 0 {
-		var err error
-		if decisions, err = policy.DecisionsOn(ctx, w.o.Store, e.ID); err != nil {
-			return err
-		}
+	decisions, actions, err := w.toList(ctx, it)
+	if err != nil {
+		return err
 	}
-	line := lineage.EventLine{
-		Key: e.ID, ID: it.ev.ID, Kind: e.Kind, Asset: e.Asset, Workspace: e.Workspace, Type: it.ev.Type,
-		Subject: it.ev.Subject, Time: it.ev.Time.UTC(), Received: e.Received, Committed: e.Committed,
-		Decisions: e.Decisions, Actions: len(e.Actions), Breaches: e.Breaches,
+	if it.later == nil {
+		l.addEvent(it)
 	}
-	l.events = append(l.events, lineage.JournalEntry{Key: e.ID, Body: line.AppendJSON(nil)})
 	for _, d := range decisions {
 		body, err := json.Marshal(d)
 		if err != nil {
@@ -81,7 +77,7 @@ func (w *Worker) addLines(ctx context.Context, l *lines, it *item) error {
 		}
 		l.decisions = append(l.decisions, lineage.JournalEntry{Key: e.ID + "/" + d.Policy + "/" + d.Signal, Body: body})
 	}
-	for _, id := range e.Actions {
+	for _, id := range actions {
 		body, err := json.Marshal(map[string]any{"id": id, "created": e.Committed})
 		if err != nil {
 			return err
@@ -89,6 +85,35 @@ func (w *Worker) addLines(ctx context.Context, l *lines, it *item) error {
 		l.actions = append(l.actions, lineage.JournalEntry{Key: id, Body: body})
 	}
 	return nil
+}
+
+// toList are the decisions and actions that belong on an item's page: all of
+// an event's, of an enrichment those that it brought.
+func (w *Worker) toList(ctx context.Context, it *item) ([]policy.Decision, []string, error) {
+	decisions, actions := it.decisions, it.entry.Actions
+	if !it.fresh && it.entry.Decisions > 0 {
+		var err error
+		if decisions, err = policy.DecisionsOn(ctx, w.o.Store, it.entry.ID); err != nil {
+			return nil, nil, err
+		}
+	}
+	if n := it.entry.Enrichment; n != nil {
+		in := func(d policy.Decision) bool { return slices.Contains(n.Policies, d.Policy) == (it.later == nil) }
+		decisions = slices.DeleteFunc(slices.Clone(decisions), in)
+		in2 := func(id string) bool { return slices.Contains(n.Actions, id) == (it.later == nil) }
+		actions = slices.DeleteFunc(slices.Clone(actions), in2)
+	}
+	return decisions, actions, nil
+}
+
+func (l *lines) addEvent(it *item) {
+	e := it.entry
+	line := lineage.EventLine{
+		Key: e.ID, ID: it.ev.ID, Kind: e.Kind, Asset: e.Asset, Workspace: e.Workspace, Type: it.ev.Type,
+		Subject: it.ev.Subject, Time: it.ev.Time.UTC(), Received: e.Received, Committed: e.Committed,
+		Decisions: e.Decisions, Actions: len(e.Actions), Breaches: e.Breaches,
+	}
+	l.events = append(l.events, lineage.JournalEntry{Key: e.ID, Body: line.AppendJSON(nil)})
 }
 
 func (w *Worker) appendLines(ctx context.Context, page string, l *lines) error {

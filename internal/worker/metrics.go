@@ -28,6 +28,7 @@ type metrics struct {
 	processed   *prometheus.CounterVec
 	recovery    prometheus.Histogram
 	outcomes    *prometheus.CounterVec
+	enrichments *prometheus.CounterVec
 
 	breaches boundedLabels
 }
@@ -58,16 +59,21 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Time from a breach that was answered by a retrain to the monitor's next pass.", Buckets: []float64{60, 600, 3600, 4 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400, 30 * 86400}}),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_retrain_outcomes_total",
 			Help: "Retrains by policy and whether they helped: effective, ineffective, unknown. One whose verdict later news revises is counted again under the new one."}, []string{"policy", "verdict"}),
+		enrichments: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_enrichments_total",
+			Help: "Tries to enrich an event by what came of them: done, retry, failed (given up)."}, []string{"outcome"}),
 		breaches: boundedLabels{limit: 1000, seen: map[string]bool{}},
 	}
 	for _, k := range append(event.Kinds(), event.Unknown) {
 		m.processed.WithLabelValues(string(k))
 	}
+	for _, outcome := range []string{"done", "retry", "failed"} {
+		m.enrichments.WithLabelValues(outcome)
+	}
 	if r == nil {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.lag, m.processing, m.decisions, m.actions, m.inFlight, m.breach, m.conflicts, m.retries, m.quarantines, m.processed, m.recovery, m.outcomes} {
+	for _, c := range []prometheus.Collector{m.lag, m.processing, m.decisions, m.actions, m.inFlight, m.breach, m.conflicts, m.retries, m.quarantines, m.processed, m.recovery, m.outcomes, m.enrichments} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -121,7 +127,7 @@ func (m *metrics) quarantined(reason string) { m.quarantines.WithLabelValues(rea
 
 func (m *metrics) batch(b *batch, ended time.Time) {
 	for _, j := range b.jobs {
-		if j.failure() == nil && len(j.items) > 0 {
+		if j.failure() == nil && len(j.items) > 0 && !b.later {
 			m.processing.Observe(math.Max(0, ended.Sub(j.received()).Seconds()))
 		}
 	}

@@ -23,6 +23,9 @@ func (w *Worker) parse(deliveries []lineage.Delivery) *batch {
 		switch kind := d.Properties[lineage.PropKind]; kind {
 		case lineage.KindWake:
 			j.wake = string(d.Body)
+		case lineage.KindEnrich:
+			j.enrich = string(d.Body)
+			b.later = true
 		case lineage.KindRaw:
 			p := event.Problem{Reason: d.Properties[lineage.PropProblem], Detail: d.Properties[lineage.PropProblemDetail]}
 			if was := d.Properties[lineage.PropShrunk]; was != "" {

@@ -247,6 +247,10 @@ func runEvent(id, run, status string, minute int, tags map[string]any) event.Env
 // champion is an Enricher that knows the metrics of everything.
 type champion struct{}
 
-func (champion) Enrich(context.Context, *event.Event) (worker.Extras, error) {
-	return worker.Extras{Metrics: map[string]float64{"accuracy": 0.91}, ChampionMetrics: map[string]float64{"accuracy": 0.88}}, nil
+// Wants implements worker.Enricher.
+func (champion) Wants(*event.Event) bool { return true }
+
+// Enrich implements worker.Enricher.
+func (champion) Enrich(context.Context, *event.Event, worker.Champion) (metrics, championMetrics map[string]float64, err error) {
+	return map[string]float64{"accuracy": 0.91}, map[string]float64{"accuracy": 0.88}, nil
 }

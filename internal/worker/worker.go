@@ -45,6 +45,14 @@ type Options struct {
 	// Inform adds a line to the history of a cause's review, once per key.
 	// Defaults to telling nobody.
 	Inform func(ctx context.Context, cause, key, text string) (told bool, err error)
+	// EnrichWait is how long after an event's commit the policies that read
+	// what enrichment adds wait for it, before they decide without. Defaults
+	// to 2 min.
+	EnrichWait time.Duration
+	// EnrichFor is how long enrichment of an event is tried. Defaults to 6 h.
+	EnrichFor time.Duration
+	// EnrichTimeout bounds one try. Defaults to 20 s.
+	EnrichTimeout time.Duration
 
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
@@ -83,7 +91,9 @@ type Worker struct {
 	newcomers newcomers
 	pages     pageNumbers
 	// acting counts the batches whose effects go on in the background.
-	acting     chan struct{}
+	acting chan struct{}
+	// asking counts the batches of enrichments that go on in the background.
+	asking     chan struct{}
 	background sync.WaitGroup
 	opened     openedDirectories
 }
@@ -98,7 +108,7 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(2048), acting: make(chan struct{}, maxActing)}, nil
+	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(2048), acting: make(chan struct{}, maxActing), asking: make(chan struct{}, maxAsking)}, nil
 }
 
 func (o *Options) setDefaults() {
@@ -114,6 +124,9 @@ func (o *Options) setDefaults() {
 	defaultTo(&o.Batch, 500)
 	defaultTo(&o.Loops, 2)
 	defaultTo(&o.EffectTimeout, 30*time.Second)
+	defaultTo(&o.EnrichWait, 2*time.Minute)
+	defaultTo(&o.EnrichFor, 6*time.Hour)
+	defaultTo(&o.EnrichTimeout, 20*time.Second)
 	defaultTo(&o.RunTimeout, 24*time.Hour)
 	defaultTo(&o.RetryDelay, time.Second)
 	if o.Name == "" {
@@ -186,10 +199,17 @@ func pause(ctx context.Context, d time.Duration) {
 // nothing are settled; effects may go on in the background, where a slow
 // target holds up nobody but those who wait for it.
 func (w *Worker) Process(ctx context.Context, deliveries []lineage.Delivery) {
+	if deliveries = w.enrichAside(ctx, deliveries); len(deliveries) > 0 {
+		w.process(ctx, deliveries)
+	}
+}
+
+func (w *Worker) process(ctx context.Context, deliveries []lineage.Delivery) {
 	b := w.parse(deliveries)
 	stop := w.keepLeases(ctx, b, deliveries[0].LeasedUntil)
 	w.enrich(ctx, b)
 	w.commit(ctx, b)
+	w.askLater(ctx, b)
 	acting := b.takeActing()
 	listed := make(chan struct{})
 	if len(acting) > 0 {
@@ -242,10 +262,11 @@ func (w *Worker) keepLeases(ctx context.Context, b *batch, until time.Time) (sto
 
 // sawThrough remembers the events of a job that is done with all that follows
 // from it. A repeat beside its original in one batch did none of that work and
-// proves nothing: it has no entry.
+// proves nothing: it has no entry. An enrichment proves nothing of the event's
+// own delivery.
 func (w *Worker) sawThrough(j *job) {
 	for _, it := range j.items {
-		if it.entry.ID != "" {
+		if it.entry.ID != "" && it.later == nil {
 			w.done.add(it.logKey())
 		}
 	}
