@@ -122,6 +122,7 @@ func (s *server) apiRoutes(mux *http.ServeMux) error {
 	s.reviewRoutes(a)
 	s.quarantineRoutes(a)
 	s.deadRoutes(a)
+	s.backfillRoutes(a)
 	s.statusRoutes(a)
 	s.plainRoutes(mux, a.OpenAPI())
 	document, err := json.Marshal(a.OpenAPI())

@@ -65,6 +65,9 @@ type Options struct {
 	Desk   desk
 	Parser *event.Parser
 
+	// Workspaces are the aliases of those that the service may ask Azure
+	// Machine Learning about, and so can backfill. Defaults to none.
+	Workspaces func() []string
 	// Policies tells of the policy set in force. Defaults to none.
 	Policies func() Policies
 	// Components reports for /readyz. Defaults to reading the store.
@@ -140,6 +143,9 @@ func (o *Options) check() error {
 func (o *Options) defaults() {
 	if o.Policies == nil {
 		o.Policies = func() Policies { return Policies{Names: []string{}} }
+	}
+	if o.Workspaces == nil {
+		o.Workspaces = func() []string { return nil }
 	}
 	if o.Components == nil {
 		o.Components = o.storeComponent
