@@ -193,7 +193,7 @@ func TestTheOrderOfTheNewsDoesNotMatter(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var faults *porttest.Faults
 				if seed%2 == 1 {
-					faults = &porttest.Faults{Seed: seed, Before: 0.05, After: 0.05, Conflict: 0.05}
+					faults = &porttest.Faults{Seed: seed, Before: 0.02, After: 0.02, Conflict: 0.05}
 				}
 				r := newRig(t, strings.Replace(retrainPolicy, "target: hook", "target: hook, suspendAfter: 1", 1), faults)
 				r.effects.answer = startsRun

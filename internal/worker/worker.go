@@ -1,6 +1,6 @@
 // Package worker is the pipeline that an accepted event goes through:
 //
-//	parse → enrich → reduce → decide → commit → spread, follow, list, dispatch → settle
+//	parse → enrich → reduce → decide → commit → spread, list, follow, dispatch → settle
 //
 // One file per step, in that order. Messages come in batches; events of one
 // asset are committed together, assets side by side, and a message is settled
@@ -223,8 +223,8 @@ func (w *Worker) process(ctx context.Context, deliveries []lineage.Delivery) {
 		})
 	}
 	w.spread(ctx, b)
-	w.follow(ctx, b)
 	w.list(ctx, b)
+	w.follow(ctx, b)
 	close(listed)
 	w.settle(ctx, b.quiet)
 	if len(acting) == 0 {
