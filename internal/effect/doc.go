@@ -8,4 +8,9 @@
 // dialer of [NewClient] refuses addresses that a policy file must not reach
 // by accident; and every text that could repeat a secret goes through one
 // redactor.
+//
+// No effector has an effect twice for one key. A webhook passes the key on; a
+// job in Azure Machine Learning is named after it; a GitHub workflow and an
+// Azure DevOps pipeline are told it and looked for by it; a rollback writes
+// its plan down under it before it acts.
 package effect

@@ -3,6 +3,7 @@ package effect
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -59,7 +60,7 @@ func NewGitHub(o GitHubOptions) (*GitHub, error) {
 		return nil, err
 	}
 	if err := checkHeader("Authorization", o.Token); err != nil {
-		return nil, fmt.Errorf("token: it has control characters")
+		return nil, errors.New("token: it has control characters")
 	}
 	in, err := newInputs(o.Target.Inputs)
 	if err != nil {
@@ -162,14 +163,18 @@ func (g *GitHub) find(ctx context.Context, a policy.Action) (*gitHubRun, error) 
 	return nil, tooManyRuns(g.name())
 }
 
-// dispatchWorkflow starts the workflow. github.com then says which run it made
-// (return_run_details, since February 2026); servers of one's own are not
-// asked, older ones refuse keys that they do not know.
+// cloud reports whether the API is GitHub's own service (api.github.com,
+// api.<name>.ghe.com) and not a server of one's own (<host>/api/v3).
+func (g *GitHub) cloud() bool { return strings.Trim(g.api.base.Path, "/") == "" }
+
+// dispatchWorkflow starts the workflow. GitHub's own service then says which
+// run it made (return_run_details, since February 2026); servers of one's own
+// are not asked, older ones refuse keys that they do not know.
 func (g *GitHub) dispatchWorkflow(ctx context.Context, a policy.Action, values map[string]string) (policy.Outcome, error) {
 	t := &g.o.Target
 	values[keyInput] = a.Key
 	body := map[string]any{"ref": t.Ref, "inputs": values}
-	if t.URL == "" {
+	if g.cloud() {
 		body["return_run_details"] = true
 	}
 	ans, err := g.dispatch(ctx, g.repo("actions", "workflows", t.Workflow, "dispatches"), body)
@@ -208,12 +213,11 @@ func (g *GitHub) dispatch(ctx context.Context, path string, body any) (*answer, 
 	return ans, uncertain(err)
 }
 
-// page is where people see the repository: github.com, or the server that the
-// API's address names.
+// page is where people see the repository.
 func (g *GitHub) page(path ...string) string {
 	u := url.URL{Scheme: g.api.base.Scheme, Host: g.api.base.Host}
-	if g.o.Target.URL == "" {
-		u.Host = "github.com"
+	if g.cloud() {
+		u.Host = strings.TrimPrefix(u.Host, "api.")
 	}
 	return u.JoinPath(append([]string{g.o.Target.Owner, g.o.Target.Repo}, path...)...).String()
 }

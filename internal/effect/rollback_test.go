@@ -162,6 +162,19 @@ func TestABreachThatPassedBeforeTheSuccessorCameIsForgiven(t *testing.T) {
 	}
 }
 
+func TestABreachOfAPredecessorIsNotHeldAgainstIt(t *testing.T) {
+	s := newStage(t)
+	s.chronicle = newChronicle(t)
+	s.deployed(t, day(1), "red", "6")
+	s.measured(t, day(1).Add(time.Hour), "bad", true)
+	s.deployed(t, day(2), "blue", "7")
+	s.deployed(t, day(3), "green", "8")
+	s.measured(t, day(4), "run-7", true)
+	if out, err := s.do(t, action(policy.Rollback)); err != nil || !strings.Contains(out.Ref, "blue") || !strings.Contains(out.Summary, "no monitor measured") {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
 func TestRollbackIsRefusedWhenItAnswersToNothing(t *testing.T) {
 	for name, tc := range map[string]struct {
 		spoil  func(*testing.T, *stage)

@@ -234,6 +234,12 @@ func TestTheNoteOfARollbackIsWrittenInTheEnd(t *testing.T) {
 	if _, err := e.Do(t.Context(), a); err == nil || isPermanent(err) || s.shifts != 1 {
 		t.Fatalf("%d shifts, %v", s.shifts, err)
 	}
+	// Another policy's rollback sees by the traffic that it is in force.
+	second := a
+	second.Key = "another"
+	if _, err := e.Do(t.Context(), second); !isPermanent(err) || !strings.Contains(err.Error(), "was rolled back at") || s.shifts != 1 {
+		t.Errorf("%d shifts, %v", s.shifts, err)
+	}
 	if _, err := e.Do(t.Context(), a); err != nil || s.shifts != 1 {
 		t.Errorf("%d shifts, %v", s.shifts, err)
 	}
