@@ -221,6 +221,25 @@ func identify(signal string, e breachEntry) breachIdentity {
 	return id
 }
 
+// NewBreach is a measurement that was read elsewhere than in a tag, with all
+// that follows from its parts. Violates tells whether it is a breach.
+func NewBreach(monitor, signal, feature, metric string, value, threshold *float64) Breach {
+	s := signalReport{name: signal}
+	return s.breach(monitor, breachEntry{feature: feature, metric: metric, value: value, threshold: threshold})
+}
+
+// Violates says whether the value lies on the bad side of its threshold. One
+// that lies on it passes; one of which either is unknown does not violate.
+func (b Breach) Violates() bool {
+	switch {
+	case b.Value == nil || b.Threshold == nil:
+		return false
+	case b.Direction == LowerIsBad:
+		return *b.Value < *b.Threshold
+	}
+	return *b.Value > *b.Threshold
+}
+
 func (s *signalReport) breach(monitor string, e breachEntry) Breach {
 	typ, _ := signalType(s.name)
 	d := direction(e.metric)
