@@ -56,7 +56,7 @@ func (a *App) wireAzureML(parser *event.Parser) (err error) {
 	a.reconciler, err = azureml.NewReconciler(azureml.ReconcilerOptions{
 		Lister: a.azure, Source: a.azure, Store: a.engines.store, Queue: a.engines.queue, Parser: parser,
 		Workspaces: func() []event.Workspace { return a.around }, DeadMan: deadMan,
-		Every: time.Duration(c.ReconcileEvery), Lookback: time.Duration(c.Lookback),
+		Every: time.Duration(c.ReconcileEvery), Settle: time.Duration(c.Settle), Lookback: time.Duration(c.Lookback),
 		Name: randomName(), Logger: a.log, Registerer: a.registry,
 	})
 	return err

@@ -30,6 +30,9 @@ type AzureMLConfig struct {
 	// ReconcileEvery is the time between two rounds that look for what no
 	// event told. Defaults to 15m.
 	ReconcileEvery policy.Duration `yaml:"reconcileEvery,omitempty" env:"RECONCILE_EVERY"`
+	// Settle is how long a change is left to its own event, which may be on
+	// its way. Defaults to 5m.
+	Settle policy.Duration `yaml:"settle,omitempty" env:"SETTLE"`
 	// Lookback is how far before its first round the reconciler still acts on
 	// what it finds; what is older only completes the lineage. Defaults to 24h.
 	Lookback policy.Duration `yaml:"lookback,omitempty" env:"LOOKBACK"`

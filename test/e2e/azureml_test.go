@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/sandbox"
+	"github.com/modelwarden/modelwarden/test/boot"
+)
+
+// lab is a simulated workspace with the address that the service asks it at.
+type lab struct {
+	*sandbox.Workspace
+	t      *testing.T
+	server *httptest.Server
+	// around, if set, stands between the service and the workspace.
+	around atomic.Pointer[func(next http.Handler) http.Handler]
+}
+
+func newLab(t *testing.T, o sandbox.Options) *lab {
+	t.Helper()
+	l := &lab{t: t}
+	l.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := l.Handler()
+		if around := l.around.Load(); around != nil {
+			h = (*around)(h)
+		}
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(l.server.Close)
+	o.PublicURL = l.server.URL
+	l.Workspace = sandbox.New(o)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l.must(l.Start())
+	return l
+}
+
+func (l *lab) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// config writes a configuration that knows the workspace, and rules.
+func (l *lab) config(rules string) string {
+	l.t.Helper()
+	file := filepath.Join(l.t.TempDir(), "modelwarden.yaml")
+	text := fmt.Sprintf("azureML: {endpoint: %q, workspaces: [%q], reconcileEvery: 1s, settle: 1s}\n%s", l.server.URL, l.ID(), rules)
+	l.must(os.WriteFile(file, []byte(text), 0o600))
+	return file
+}
+
+// train runs a component to the end of its job.
+func (l *lab) train(component string) sandbox.Job {
+	l.t.Helper()
+	name, err := l.SubmitJob(sandbox.JobSpec{Component: component, Experiment: "train"})
+	l.must(err)
+	job, err := l.WaitJob(l.t.Context(), name)
+	l.must(err)
+	return job
+}
+
+// monitored makes a monitor for a model, and lets its data shift.
+func (l *lab) monitored(model string) {
+	l.t.Helper()
+	l.must(l.CreateMonitor(sandbox.MonitorSpec{Name: model + "_monitor", Model: model, Signals: []sandbox.Signal{
+		{Name: model + "_monitor_data_drift", Metric: "PopulationStabilityIndex", Features: []string{"age"}, Threshold: 0.2},
+	}}))
+}
+
+// jobsOf counts the jobs that the service asked for.
+func (l *lab) jobsOf(prefix string) (names []string) {
+	l.t.Helper()
+	next := l.server.URL + l.ID() + "/jobs?api-version=2024-10-01"
+	for next != "" {
+		var page struct {
+			Value    []struct{ Name string }
+			NextLink string
+		}
+		l.must(getJSON(next, &page))
+		for _, j := range page.Value {
+			if strings.HasPrefix(j.Name, prefix) && !slices.Contains(names, j.Name) {
+				names = append(names, j.Name)
+			}
+		}
+		next = page.NextLink
+	}
+	return names
+}
+
+func getJSON(address string, into any) error {
+	b, err := boot.Download(address, "")
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, into)
+}
+
+const churn = "train_churn"
+
+func churnTraining() []sandbox.Training {
+	return []sandbox.Training{{Component: churn, Model: "churn", Data: "churn-data", Endpoint: "churn-ep", Tags: map[string]string{"owner": "risk-ml"}}}
+}
+
+const retrainRules = `
+policies:
+  - name: drift
+    on: [monitor.breached]
+    match: {model: "churn"}
+    then: [{retrain: {target: pipeline}}, {review: {severity: warning}}]
+targets:
+  pipeline: {azureml: {workspace: contoso-ml, component: "azureml:train_churn:1", experiment: churn-retrain}}
+`
+
+// TestAJobThatWasSubmittedIsAdoptedAfterACrash kills the service in the moment
+// between Azure ML's taking the job and the service's learning of it.
+func TestAJobThatWasSubmittedIsAdoptedAfterACrash(t *testing.T) {
+	l := newLab(t, sandbox.Options{TrainTime: 300 * time.Millisecond, Training: churnTraining()})
+	_, err := l.RegisterData("churn-data")
+	l.must(err)
+	config, data := l.config(retrainRules), t.TempDir()
+	s := serve(t, data, "--config", config)
+	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events", TimeScale: 0.001}))
+	l.train(churn)
+	l.monitored("churn")
+	killed := make(chan struct{})
+	var once atomic.Bool
+	kill := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/jobs/mw-") || once.Swap(true) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			next.ServeHTTP(httptest.NewRecorder(), r)
+			s.Kill()
+			close(killed)
+			panic(http.ErrAbortHandler)
+		})
+	}
+	l.around.Store(&kill)
+	l.must(l.ShiftData("age", 1))
+	_, err = l.RunMonitor("churn_monitor")
+	l.must(err)
+	<-killed
+	// The same address, so that Event Grid finds it.
+	again := serve(t, data, "--config", config, "--listen", strings.TrimPrefix(s.URL, "http://"))
+	var retrains []action
+	boot.Eventually(t, 30*time.Second, "the retrain succeeded", func() (err error) {
+		if retrains, err = list[action](again, "/api/v1/actions", url.Values{"type": {"retrain"}}); err == nil && (len(retrains) != 1 || retrains[0].State != "succeeded") {
+			err = fmt.Errorf("%+v", retrains)
+		}
+		return err
+	})
+	if jobs := l.jobsOf("mw-"); len(jobs) != 1 || jobs[0] != "mw-"+retrains[0].Key {
+		t.Errorf("jobs %v for action %s", jobs, retrains[0].Key)
+	}
+}
+
+// TestASilentFailureIsFoundAndActedOn: a job fails, no event says so.
+func TestASilentFailureIsFoundAndActedOn(t *testing.T) {
+	l := newLab(t, sandbox.Options{TrainTime: time.Minute, SilentFailures: true, Training: churnTraining()})
+	_, err := l.RegisterData("churn-data")
+	l.must(err)
+	s := serve(t, t.TempDir(), "--config", l.config(`
+policies: [{name: failures, on: [job.failed], when: event.synthetic, then: [{review: {severity: warning}}]}]
+`))
+	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events"}))
+	job, err := l.SubmitJob(sandbox.JobSpec{Component: churn, Experiment: "train"})
+	l.must(err)
+	l.must(l.FailJob(job, "out of memory"))
+	boot.Eventually(t, 30*time.Second, "a review tells of it", func() error {
+		reviews, err := list[struct{ ID, Title string }](s, "/api/v1/reviews", nil)
+		if err == nil && len(reviews) != 1 {
+			err = fmt.Errorf("reviews %+v", reviews)
+		}
+		return err
+	})
+	var asset struct{ Status string }
+	if err := s.Get("/api/v1/assets/job/contoso-ml/"+job, &asset); err != nil || asset.Status != "Failed" {
+		t.Errorf("the job is %+v, %v", asset, err)
+	}
+}
