@@ -32,8 +32,8 @@ type BackfillerOptions struct {
 	Parser     *event.Parser
 	Workspaces func() []event.Workspace
 
-	// Rate is how many events a backfill sends in a second, on average.
-	// Defaults to 5.
+	// Rate is how many events a backfill sends in a second, on average; each
+	// makes workers ask Azure Machine Learning, too. Defaults to 2.
 	Rate float64
 	// MaxWaiting is how many messages may wait in the queue before a backfill
 	// does: live events go first. Defaults to 1000.
@@ -65,7 +65,7 @@ func NewBackfiller(o BackfillerOptions) (*Backfiller, error) {
 	if o.Lister == nil || o.Source == nil || o.Store == nil || o.Queue == nil || o.Parser == nil || o.Workspaces == nil {
 		return nil, errors.New("backfiller: Lister, Source, Store, Queue, Parser and Workspaces are required")
 	}
-	orElse(&o.Rate, 5)
+	orElse(&o.Rate, 2)
 	orElse(&o.MaxWaiting, 1000)
 	orElse(&o.Poll, 5*time.Second)
 	orElse(&o.Name, "backfiller")

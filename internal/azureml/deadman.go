@@ -86,9 +86,7 @@ func (d *DeadMan) Check(ctx context.Context, ws event.Workspace, m Monitor) (ope
 		state.Since = now.Truncate(24 * time.Hour) // not written at every check
 	}
 	run, at := newestWindow(doc)
-	if err := d.look(ctx, ws, &state, run); err != nil {
-		return false, err
-	}
+	d.look(ctx, ws, &state, run)
 	f := finding{monitor: m, id: id, now: now, window: 2*d.interval(m) + d.o.Grace, last: at, state: state, run: run, model: watchedModel(m, id, doc)}
 	signal, wrong := f.signal()
 	if wrong {
@@ -143,24 +141,23 @@ func watchedModel(m Monitor, id lineage.ID, doc *lineage.Asset) string {
 	return ""
 }
 
-// look asks for the metrics of a run that was not looked at before.
-func (d *DeadMan) look(ctx context.Context, ws event.Workspace, s *watchState, run string) error {
+// look asks for the metrics of a run that was not looked at before. Where it
+// gets no answer it asks again the next time: that a monitor runs is seen
+// without.
+func (d *DeadMan) look(ctx context.Context, ws event.Workspace, s *watchState, run string) {
 	if d.o.Source == nil || run == "" || run == s.Run {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	r, err := d.o.Source.Run(ctx, ws, run)
-	if errors.Is(err, lineage.ErrNotFound) {
+	switch {
+	case errors.Is(err, lineage.ErrNotFound):
 		s.Run, s.Empty = run, false
-		return nil
+	case err == nil:
+		s.Run, s.Empty = run, len(r.Metrics) == 0
+		s.Logged = s.Logged || !s.Empty
 	}
-	if err != nil {
-		return err
-	}
-	s.Run, s.Empty = run, len(r.Metrics) == 0
-	s.Logged = s.Logged || !s.Empty
-	return nil
 }
 
 func (d *DeadMan) load(ctx context.Context, ws event.Workspace, m Monitor) (state, was watchState, err error) {
@@ -190,7 +187,57 @@ func (d *DeadMan) store(ctx context.Context, ws event.Workspace, m Monitor, stat
 	return err
 }
 
-func watchRecord(m Monitor) string { return "monitor/" + m.Name }
+const watchPrefix = "monitor/"
+
+func watchRecord(m Monitor) string { return watchPrefix + m.Name }
+
+// silenceOf is the cause of a monitor's reviews.
+func silenceOf(id lineage.ID) string { return "monitor-silent:" + string(id) }
+
+// Forget resolves the reviews of monitors that somebody deleted. The caller
+// holds the workspace's lease.
+func (d *DeadMan) Forget(ctx context.Context, ws event.Workspace) error {
+	if d.o.Source == nil {
+		return nil
+	}
+	q := lineage.Query{Partition: lineage.WorkPartition(ws.Alias), Prefix: watchPrefix, Limit: 1000}
+	for {
+		page, err := d.o.Store.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, r := range page.Records {
+			if err := d.forget(ctx, ws, r); err != nil {
+				return err
+			}
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return nil
+		}
+	}
+}
+
+func (d *DeadMan) forget(ctx context.Context, ws event.Workspace, r lineage.Record) error {
+	var s watchState
+	name := strings.TrimPrefix(r.ID, watchPrefix)
+	if err := json.Unmarshal(r.Body, &s); err != nil {
+		return fmt.Errorf("stored state of monitor %s: %w", name, err)
+	}
+	if !s.Raised {
+		return nil
+	}
+	one, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if _, err := d.o.Source.Monitor(one, ws, name); !errors.Is(err, lineage.ErrNotFound) {
+		return err
+	}
+	cause := silenceOf(lineage.NewID(lineage.Monitor, ws.Alias, name))
+	if _, _, err := d.o.Desk.Pass(ctx, cause, review.Passing{At: d.o.Now().UTC(), Text: "the monitor was deleted"}); err != nil {
+		return err
+	}
+	_, err := d.o.Store.Commit(ctx, lineage.WorkPartition(ws.Alias), []lineage.Change{{Op: lineage.Delete, Record: lineage.Record{ID: r.ID, Version: r.Version}}})
+	return err
+}
 
 // finding is one look at one monitor. Its methods are pure.
 type finding struct {
@@ -210,7 +257,7 @@ type finding struct {
 // signal's cause means something.
 func (f *finding) signal() (s review.Signal, ok bool) {
 	s = review.Signal{
-		Cause: "monitor-silent:" + string(f.id), Severity: review.Warning,
+		Cause: silenceOf(f.id), Severity: review.Warning,
 		Asset: string(f.id), Model: f.model, Workspace: f.id.Workspace(),
 	}
 	if !f.monitor.Enabled {

@@ -200,7 +200,15 @@ func TestRoundsShowEveryMonitorToTheSwitch(t *testing.T) {
 		if got := r.round(rec); got.Found["monitor"] != 0 {
 			t.Errorf("found again: %+v", got)
 		}
-		if page, err := r.store.List(t.Context(), lineage.Query{Partition: "reconcile/ws", Prefix: "monitor/"}); err != nil || len(page.Records) != 4 {
+		r.cloud.edit(func() { r.cloud.monitors = r.cloud.monitors[1:] })
+		r.round(rec)
+		for _, got := range r.reviews() {
+			gone := got.Cause == "monitor-silent:monitor/ws/m1"
+			if gone != (got.State == review.Resolved) || gone && got.Resolution.Cause != "the monitor was deleted" {
+				t.Errorf("after m1 was deleted: %+v", got)
+			}
+		}
+		if page, err := r.store.List(t.Context(), lineage.Query{Partition: "reconcile/ws", Prefix: "monitor/"}); err != nil || len(page.Records) != 3 {
 			t.Errorf("%+v %v", page, err)
 		}
 	})

@@ -140,6 +140,17 @@ func (s single) Run(_ context.Context, _ event.Workspace, id string) (azureml.Ru
 	return r, nil
 }
 
+func (s single) Monitor(_ context.Context, _ event.Workspace, name string) (azureml.Monitor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.monitors {
+		if m.Name == name {
+			return m, nil
+		}
+	}
+	return azureml.Monitor{}, fmt.Errorf("monitor %s: %w", name, lineage.ErrNotFound)
+}
+
 // outbox is a queue that keeps what was sent, and applies it to the lineage
 // when asked, as workers do.
 type outbox struct {

@@ -16,6 +16,7 @@ import (
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
 	"github.com/modelwarden/modelwarden/internal/porttest"
+	"github.com/modelwarden/modelwarden/internal/review"
 	"github.com/modelwarden/modelwarden/internal/sandbox"
 	"github.com/modelwarden/modelwarden/internal/worker"
 )
@@ -29,6 +30,7 @@ type story struct {
 	at     event.Workspace
 	db     *embedded.DB
 	parser *event.Parser
+	desk   *review.Desk
 
 	mu   sync.Mutex
 	acts map[string]policy.Action // by the run that they are about
@@ -62,6 +64,7 @@ func newStory(t *testing.T) *story {
 	s.db, err = embedded.Open(t.Context(), embedded.Options{Dir: t.TempDir()})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.db.Close()) })
+	s.desk = review.NewDesk(s.db.Store(), time.Now)
 	s.parser, err = event.NewParser(event.DefaultOptions())
 	must(t, err)
 	return s
@@ -109,8 +112,10 @@ func (s *story) work() (stop func()) {
 // reconcile runs a replica over a store and a queue.
 func (s *story) reconcile(name string, store lineage.Store, queue azureml.Sender) (stop func()) {
 	s.t.Helper()
+	deadman, err := azureml.NewDeadMan(azureml.DeadManOptions{Desk: s.desk, Store: store, Source: s.client})
+	must(s.t, err)
 	r, err := azureml.NewReconciler(azureml.ReconcilerOptions{
-		Lister: s.client, Source: s.client, Store: store, Queue: queue, Parser: s.parser, Name: name,
+		Lister: s.client, Source: s.client, Store: store, Queue: queue, Parser: s.parser, Name: name, DeadMan: deadman,
 		Workspaces: func() []event.Workspace { return []event.Workspace{s.at} },
 	})
 	must(s.t, err)
@@ -146,6 +151,43 @@ func TestASilentFailureEndsInADecision(t *testing.T) {
 		}
 		if len(want) > 0 {
 			t.Errorf("lineage without one event of Azure's lacks %v", want)
+		}
+	})
+}
+
+// TestAMonitorThatStopsRunningIsReported goes the same way: nobody tells of the
+// monitor's runs, either.
+func TestAMonitorThatStopsRunningIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStory(t)
+		defer s.work()()
+		defer s.reconcile("a", s.db.Store(), s.db.Queue())()
+		_, err := s.cloud.SubmitJob(sandbox.JobSpec{Component: "train_churn"})
+		must(t, err)
+		time.Sleep(time.Hour)
+		must(t, s.cloud.CreateMonitor(sandbox.MonitorSpec{Name: "churn_monitor", Model: "churn", Signals: []sandbox.Signal{{Name: "drift", Threshold: 0.2}}}))
+		for range 3 {
+			_, err := s.cloud.RunMonitor("churn_monitor")
+			must(t, err)
+			time.Sleep(24 * time.Hour)
+		}
+		reviews := func() []review.Review {
+			all, _, err := s.desk.List(t.Context(), review.Filter{}, "", 10)
+			must(t, err)
+			return all
+		}
+		if got := reviews(); len(got) != 0 {
+			t.Fatalf("%+v", got)
+		}
+		time.Sleep(27 * time.Hour)
+		if got := reviews(); len(got) != 1 || got[0].Title != "Monitor churn_monitor is silent" || got[0].Model != "model/contoso-ml/churn" {
+			t.Fatalf("%+v", got)
+		}
+		_, err = s.cloud.RunMonitor("churn_monitor")
+		must(t, err)
+		time.Sleep(time.Hour)
+		if got := reviews(); len(got) != 1 || got[0].State != review.Resolved {
+			t.Errorf("%+v", got)
 		}
 	})
 }

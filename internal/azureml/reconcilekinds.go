@@ -172,6 +172,9 @@ func (w *round) monitors(ctx context.Context) error {
 		}
 		return false, err
 	})
+	if err == nil {
+		err = w.o.DeadMan.Forget(ctx, w.ws)
+	}
 	if err != nil {
 		return err
 	}
