@@ -68,8 +68,12 @@ func actionOutcome(a policy.Action) string {
 	switch {
 	case a.State == policy.Suppressed && a.SuppressedBy != "":
 		return "held by " + a.SuppressedBy
+	case a.State == policy.Pending && a.Waiting != "":
+		return a.Waiting
 	case a.State == policy.Failed || a.Outcome == nil:
 		return a.LastError
+	case a.Loop != nil && a.Loop.Verdict != "":
+		return string(a.Loop.Verdict) + ": " + a.Loop.Why
 	default:
 		return a.Outcome.Summary
 	}
@@ -92,6 +96,7 @@ func actionPage(o *output, a policy.Action) error {
 		{"updated", o.when(a.Updated)},
 		{"attempts", number(a.Attempts)},
 		{"next attempt", o.when(a.NextAttempt)},
+		{"waiting", text(a.Waiting)},
 		{"held by", text(a.SuppressedBy)},
 		{"last error", text(a.LastError)},
 	}
@@ -103,12 +108,35 @@ func actionPage(o *output, a policy.Action) error {
 			{"link", text(a.Outcome.URL)},
 		}...)
 	}
+	facts = append(facts, loopFacts(o, a.Loop)...)
 	if len(a.Inputs) > 0 {
 		if inputs, err := json.Marshal(a.Inputs); err == nil {
 			facts = append(facts, fact{"inputs", text(string(inputs))})
 		}
 	}
 	return o.facts(facts)
+}
+
+// loopFacts tell what became of a retrain.
+func loopFacts(o *output, l *policy.Loop) []fact {
+	if l == nil {
+		return nil
+	}
+	facts := []fact{
+		{"verdict", text(string(l.Verdict))},
+		{"why", text(l.Why)},
+		{"started", o.when(l.Started)},
+		{"run ended", o.when(l.Ended)},
+		{"version", text(l.Version)},
+		{"registered", o.when(l.Registered)},
+		{"compared", text(l.Comparison.Text())},
+		{"deployment", text(l.Deployment)},
+		{"deployed", o.when(l.Deployed)},
+	}
+	if l.Window != nil {
+		facts = append(facts, fact{"window", text(l.Window.ID)}, fact{"measured", o.when(l.Window.At)})
+	}
+	return facts
 }
 
 func retryAction(ctx context.Context, c *client, id string) (string, error) {

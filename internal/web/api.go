@@ -124,6 +124,7 @@ func (s *server) apiRoutes(mux *http.ServeMux) error {
 	s.deadRoutes(a)
 	s.backfillRoutes(a)
 	s.statusRoutes(a)
+	s.policyRoutes(a)
 	s.plainRoutes(mux, a.OpenAPI())
 	document, err := json.Marshal(a.OpenAPI())
 	if err != nil {

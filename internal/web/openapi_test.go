@@ -26,7 +26,7 @@ var contract = []string{
 	"GET /api/v1/quarantine", "GET /api/v1/quarantine/{id}", "POST /api/v1/quarantine/{id}/replay",
 	"GET /api/v1/dead", "GET /api/v1/dead/{id}", "POST /api/v1/dead/{id}/replay", "DELETE /api/v1/dead/{id}",
 	"GET /api/v1/workspaces/{alias}/backfill", "POST /api/v1/workspaces/{alias}/backfill", "DELETE /api/v1/workspaces/{alias}/backfill",
-	"GET /api/v1/policies", "GET /api/v1/status",
+	"GET /api/v1/policies", "POST /api/v1/policies/{name}/resume", "GET /api/v1/status",
 }
 
 type operation struct {
@@ -95,6 +95,7 @@ func TestDocumentedRoutesAreMounted(t *testing.T) {
 				target = strings.Replace(path, "{id}", "x", 1)
 			}
 			target = strings.Replace(target, "workspaces/x@model/a/b", "workspaces/x", 1)
+			target = strings.Replace(target, "policies/x@model/a/b", "policies/x", 1)
 			rec := w.ask(strings.ToUpper(method), target, "")
 			if rec.Code == http.StatusMethodNotAllowed || strings.Contains(rec.Body.String(), "there is nothing at") {
 				t.Errorf("%s %s: %d %s", method, target, rec.Code, rec.Body)

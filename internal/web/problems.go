@@ -46,6 +46,7 @@ var statusOf = []struct {
 	{review.ErrCursor, http.StatusBadRequest},
 	{lineage.ErrNotFound, http.StatusNotFound},
 	{policy.ErrNotRetryable, http.StatusConflict},
+	{policy.ErrNotSuspended, http.StatusConflict},
 	{review.ErrStale, http.StatusConflict},
 	{lineage.ErrTooLarge, http.StatusRequestEntityTooLarge},
 }

@@ -43,8 +43,6 @@ type Readiness struct {
 
 func (s *server) statusRoutes(a huma.API) {
 	register(a, s, get("get-status", "/api/v1/status", "Service", "Version, queue, open reviews, policies"), s.status)
-	register(a, s, get("get-policies", "/api/v1/policies", "Service", "The policies in force"),
-		func(context.Context, *struct{}) (Policies, error) { return s.policies(), nil })
 }
 
 func (s *server) policies() Policies {

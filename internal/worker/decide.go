@@ -280,11 +280,14 @@ func builtin(ev *event.Event, st *partitionState, subscription string) []policy.
 	return nil
 }
 
+// passPolicy plans what closes the reviews of a cause that passed.
+const passPolicy = "builtin/resolve"
+
 func resolves(ev *event.Event, home, window string) policy.Action {
 	cause := policy.CauseOf(ev)
 	return policy.Action{
 		Key:  event.Digest("resolve", cause, string(ev.Key())),
-		Type: policy.Resolve, Target: policy.Desk, Policy: "builtin/resolve", Asset: home, Window: window,
+		Type: policy.Resolve, Target: policy.Desk, Policy: passPolicy, Asset: home, Window: window,
 		Cause: cause, Title: "Passed", Reason: passedText(ev), Model: string(lineage.ModelOf(ev)),
 	}
 }

@@ -216,12 +216,15 @@ func (w *Worker) notice(a policy.Action, severity, cause, title, reason string) 
 	return n
 }
 
-// noticeOf is the input in which a review about an action names it.
+// noticeOf is the input in which a review about an action names it; so does
+// what closes one, see policy.Resume.
 const noticeOf = "action"
 
-// isNotice says whether an action is a review that no event planned and that
-// therefore nobody else lists.
-func isNotice(a policy.Action) bool { return a.Type == policy.Review && a.Inputs[noticeOf] != nil }
+// isNotice says whether an action was planned by no event, so that nobody else
+// lists it.
+func isNotice(a policy.Action) bool {
+	return (a.Type == policy.Review || a.Type == policy.Resolve) && a.Inputs[noticeOf] != nil
+}
 
 func titleOf(a policy.Action) string {
 	what := "The " + string(a.Type)

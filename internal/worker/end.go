@@ -41,7 +41,7 @@ func (w *Worker) end(ctx context.Context, b *batch, a policy.Action, version str
 			}
 		}
 	}
-	if a.Type == policy.Resolve && a.State == policy.Succeeded {
+	if a.Policy == passPolicy && a.State == policy.Succeeded {
 		if err := w.recovered(ctx, a); err != nil {
 			return err
 		}

@@ -249,3 +249,33 @@ func TestAComparisonWithTheChampionIsKept(t *testing.T) {
 		}
 	})
 }
+
+func TestAPersonResumesASuspendedPolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, strings.Replace(retrainPolicy, "target: hook", "target: hook, suspendAfter: 1", 1), nil)
+		desk := r.withDesk()
+		r.send(breach("b0", "m_monitor", "w0", 0))
+		r.work(time.Minute)
+		r.ineffective("1", 0)
+		stop := r.start()
+		a, err := policy.Resume(t.Context(), r.store, "drift", monitorM, "ann", "mended", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.sendRaw(policy.WakeMessage(a.ID, time.Time{}))
+		time.Sleep(time.Minute)
+		r.send(breach("b2", "m_monitor", "w2", 120))
+		time.Sleep(time.Minute)
+		stop()
+		if n := r.effects.of(policy.Retrain); n != 2 {
+			t.Errorf("%d retrains, want another after the policy was resumed", n)
+		}
+		if rev := r.reviewOf(desk, policy.SuspensionCause("drift", monitorM)); rev.State != review.Resolved || rev.Resolution.Cause != "resumed by ann: mended" {
+			t.Errorf("got %s %+v", rev.State, rev.Resolution)
+		}
+		if got := r.retrain(); !got.Recovered.IsZero() {
+			t.Error("a person's word was taken for a pass of the monitor")
+		}
+		r.checkActions()
+	})
+}
