@@ -29,13 +29,13 @@ func (w workspaces) of(alias string, a policy.Action) (event.Workspace, error) {
 	}
 	ws, ok := w(alias)
 	if !ok {
-		return event.Workspace{}, &policy.PermanentError{Err: fmt.Errorf("workspace %q is not configured under azureml", alias)}
+		return event.Workspace{}, &policy.PermanentError{Err: fmt.Errorf("workspace %q is not listed under azureML.workspaces", alias)}
 	}
 	return ws, nil
 }
 
 // errNoAzureML is what targets in Azure Machine Learning say without it.
-var errNoAzureML = errors.New("azureml: has to be configured for this target")
+var errNoAzureML = errors.New("this target acts in a workspace, and azureML.workspaces lists none")
 
 // PipelineOptions configure a Pipeline.
 type PipelineOptions struct {

@@ -123,7 +123,7 @@ func TestWorkspaceTargetsRefuseWhatTheyCantDo(t *testing.T) {
 	}{
 		"a rollback":          {func(a *policy.Action) { a.Type = policy.Rollback }, "takes retrain actions"},
 		"an odd key":          {func(a *policy.Action) { a.Key = "../x" }, "makes no job name"},
-		"a strange workspace": {func(a *policy.Action) { a.Asset = "monitor/nowhere/churn" }, `workspace "nowhere" is not configured`},
+		"a strange workspace": {func(a *policy.Action) { a.Asset = "monitor/nowhere/churn" }, `workspace "nowhere" is not listed`},
 		"no window":           {func(a *policy.Action) { a.Window = "" }, "input reason: {{ window }}: came out empty"},
 	} {
 		w, a := newWorkspace(), action(policy.Retrain)

@@ -48,7 +48,7 @@ func TestEveryTargetGetsItsEffector(t *testing.T) {
 			t.Errorf("log field %s: %v", name, fields[name])
 		}
 	}
-	for name, says := range map[string]string{"far": "azureml: has to be configured", "pager": "alertmanager is not available"} {
+	for name, says := range map[string]string{"far": "azureML.workspaces lists none", "pager": "alertmanager is not available"} {
 		if _, err := all[name].Do(t.Context(), action(policy.Retrain)); !isPermanent(err) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", name, err)
 		}
