@@ -88,3 +88,28 @@ func TestWhatIsNotKnownIsPermanentAndAFaultIsNot(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a text holds, it is refused when it is read or comes out as text or
+// as an error that says whether to try again.
+func FuzzTemplate(f *testing.F) {
+	for _, text := range []string{
+		"", "{{", "{{ model }}", "a{{model}}b{{ data.churn }}", "{{ breaches.map(b, b.feature).join(',') }}",
+		"{{ breaches[0].value * 2.0 }}", "{{ {1: 2}[1] }}", "{{ '}}' }}", "{{ model.matches('c+') }}", "{{ metrics.x > 1 ? 1 : 2 }}",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		tmpl, err := policy.CompileTemplate(text)
+		if err != nil {
+			return
+		}
+		out, err := tmpl.Render(known)
+		var permanent *policy.PermanentError
+		if err != nil && (out != "" || errors.As(err, &permanent) == errors.Is(err, errStore)) {
+			t.Errorf("%q: %q, %v", text, out, err)
+		}
+		if !strings.Contains(text, "{{") && out != text {
+			t.Errorf("%q became %q", text, out)
+		}
+	})
+}

@@ -201,7 +201,7 @@ func (d *decider) suspensionReview(g grounds, s *step, m *recall) {
 // lift ends a suspension because the monitor passed: the retrains before are
 // forgiven, and the review that told of it is closed.
 func (d *decider) lift(r *rule) {
-	if r.observe || d.view.LastPassed.Before(d.event.Time) {
+	if r.observe || d.view.Fenced || d.view.LastPassed.Before(d.event.Time) {
 		return
 	}
 	m := d.recall(r)

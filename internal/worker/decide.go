@@ -25,26 +25,11 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		planned = builtin(it.ev, st, it.job.delivery.Properties[lineage.PropSubscription])
 	}
 	if b.policies.Selects(it.ev) {
-		if err := w.remember(ctx, st); err != nil {
+		var asked []policy.Action
+		if asked, remembered, err = w.consult(ctx, b, st, it); err != nil {
 			return false, err
 		}
-		if it.ev.Monitor != nil && !it.fenced() {
-			it.trials = unsettled(st, it.ev.Time)
-			if remembered, err = w.judge(ctx, st, it); err != nil {
-				return false, err
-			}
-		}
-		view, err := w.view(ctx, b, st, it)
-		if err != nil {
-			return false, err
-		}
-		result := b.policies.Decide(it.ev, view, st.now)
-		for name, m := range result.Memory {
-			st.memory[name] = m
-			remembered = true
-		}
-		it.decisions = result.Decisions
-		planned = append(planned, result.Actions...)
+		planned = append(planned, asked...)
 	}
 	if it.fenced() {
 		planned = nil
@@ -68,6 +53,31 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 		it.actions = append(it.actions, claimedAction{action: a})
 	}
 	return remembered, w.forgetKnown(ctx, st, it)
+}
+
+// consult lets the policies decide. What they remember is brought up to date
+// first: the window at hand may tell whether the last retrain helped.
+func (w *Worker) consult(ctx context.Context, b *batch, st *partitionState, it *item) (planned []policy.Action, remembered bool, err error) {
+	if err := w.remember(ctx, st); err != nil {
+		return nil, false, err
+	}
+	if it.ev.Monitor != nil && !it.fenced() {
+		it.trials = unsettled(st, it.ev.Time)
+		if remembered, err = w.judge(ctx, st, it); err != nil {
+			return nil, false, err
+		}
+	}
+	view, err := w.view(ctx, b, st, it)
+	if err != nil {
+		return nil, false, err
+	}
+	result := b.policies.Decide(it.ev, view, st.now)
+	for name, m := range result.Memory {
+		st.memory[name] = m
+		remembered = true
+	}
+	it.decisions = result.Decisions
+	return result.Actions, remembered, nil
 }
 
 // unsettled are the latest retrains of which a window may be news that was

@@ -71,12 +71,21 @@ func (w *Worker) jobEvidence(ctx context.Context, a *policy.Action, c *clue, e *
 			}
 		}
 	}
-	if a.Outcome != nil && a.Outcome.Run == "" && e.Ended.IsZero() && a.State == policy.Succeeded {
-		// The target reports no run: what it was asked for is all that is seen.
-		e.Status, e.Ended = "Completed", a.Loop.Started
-	}
+	unheard(a, e)
 	slices.Sort(versions)
 	return slices.Compact(versions), nil
+}
+
+// unheard says how a run ended that no event told of: the target reports none,
+// or it was waited for in vain.
+func unheard(a *policy.Action, e *policy.Evidence) {
+	switch {
+	case !e.Ended.IsZero():
+	case a.State == policy.Succeeded && a.Outcome != nil && a.Outcome.Run == "":
+		e.Status, e.Ended = "Completed", a.Loop.Started
+	case a.State == policy.Failed:
+		e.Status, e.Ended = "NotResponding", a.Updated
+	}
 }
 
 // candidateJobs are the runs that may be the retrain's: first the one that the
