@@ -40,6 +40,7 @@ var (
 func TestRetrainIsAPipelineJobOfItsComponent(t *testing.T) {
 	w, a := newWorkspace(), action(policy.Retrain)
 	out, err := inWorkspace(t, w, nil, pipelineTarget).Do(t.Context(), a)
+	assertNoLeak(t, out, err)
 	if err != nil || out.Run != "mw-"+a.Key || out.URL != "https://ml.azure.com/runs/mw-"+a.Key || len(w.specs) != 1 {
 		t.Fatalf("%+v, %v", out, err)
 	}
@@ -112,6 +113,21 @@ func TestJobOfAnotherActionIsNotAdopted(t *testing.T) {
 		w.jobs["mw-"+a.Key] = azureml.Job{Name: "mw-" + a.Key, Tags: map[string]string{event.OriginTag: "other@x"}}
 		if _, err := inWorkspace(t, w, nil, target).Do(t.Context(), a); !isPermanent(err) || !strings.Contains(err.Error(), "not of this action") {
 			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+func TestLinksThatHoldCredentialsAreNotShown(t *testing.T) {
+	a := action(policy.Retrain)
+	for kind, target := range map[string]policy.Target{"pipeline": pipelineTarget, "batch": batchTarget} {
+		w := newWorkspace()
+		w.jobs["mw-"+a.Key] = azureml.Job{
+			Name: "mw-" + a.Key, Tags: map[string]string{event.OriginTag: a.ID}, Studio: "https://svc:" + thePassword + "@ml.azure.com/runs/x",
+		}
+		out, err := inWorkspace(t, w, nil, target).Do(t.Context(), a)
+		assertNoLeak(t, out, err)
+		if err != nil || out.URL != "" || out.Run != "mw-"+a.Key {
+			t.Errorf("%s: %+v, %v", kind, out, err)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func (g *GitHub) advice(status int) string {
 	case status == http.StatusUnprocessableEntity && t.Event != "":
 		return "check the event's name and the size of the inputs"
 	case status == http.StatusUnprocessableEntity:
-		return "check that the branch or tag " + t.Ref + " exists and that the workflow there has on: workflow_dispatch with all of the target's inputs and modelwarden_key"
+		return "check that the branch or tag " + t.Ref + " exists and that the workflow there has on: workflow_dispatch with all of the target's inputs and modelwarden_key, and shows that in its run-name"
 	}
 	return ""
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
 
-// azureTimeout is for one attempt in a workspace: ARM takes seconds. It is
-// less than the worker gives an effector, whose own says less.
-const azureTimeout = 25 * time.Second
+// serviceTimeout is for one attempt at what is first asked and then told: it
+// takes several calls. It is less than the worker's own limit for an effector
+// (30 s), so that the error names the target that was slow.
+const serviceTimeout = 25 * time.Second
 
 // buildAzureML makes the effectors that act in a workspace.
 func buildAzureML(name string, t policy.Target, d *Deps) (policy.Effector, error) {
@@ -38,7 +39,7 @@ func buildAzureML(name string, t policy.Target, d *Deps) (policy.Effector, error
 	if err != nil {
 		return nil, err
 	}
-	return Guard(e, GuardOptions{Target: name, Timeout: cmp.Or(time.Duration(timeout), azureTimeout), Observer: d.Observer}), nil
+	return Guard(e, GuardOptions{Target: name, Timeout: cmp.Or(time.Duration(timeout), serviceTimeout), Observer: d.Observer}), nil
 }
 
 func buildGitHub(name string, t *policy.GitHubTarget, d *Deps) (policy.Effector, error) {
@@ -80,7 +81,3 @@ func (d *Deps) caller(name string, kind policy.TargetKind, t *policy.Token) (tok
 func (d *Deps) guardToken(name string, e policy.Effector, t *policy.Token) policy.Effector {
 	return Guard(e, GuardOptions{Target: name, Timeout: cmp.Or(time.Duration(t.Timeout), serviceTimeout), Observer: d.Observer})
 }
-
-// serviceTimeout is for one attempt at a service that is first asked and then
-// told: two calls or more.
-const serviceTimeout = 25 * time.Second
