@@ -67,9 +67,10 @@ var queueBackend = porttest.QueueBackend{
 func TestQueue(t *testing.T)       { porttest.Queue(t, queueBackend) }
 func TestDeadLetters(t *testing.T) { porttest.DeadLetters(t, queueBackend) }
 
-func TestStore(t *testing.T) {
-	porttest.Store(t, porttest.StoreBackend{
-		Around: bubble,
-		Open:   func(t *testing.T) porttest.StoreHarness { return openHarness(t, embedded.Options{}) },
-	})
+var storeBackend = porttest.StoreBackend{
+	Around: bubble,
+	Open:   func(t *testing.T) porttest.StoreHarness { return openHarness(t, embedded.Options{}) },
 }
+
+func TestStore(t *testing.T)                    { porttest.Store(t, storeBackend) }
+func TestStoreBehavesLikeItsModel(t *testing.T) { porttest.StoreModel(t, storeBackend) }

@@ -13,13 +13,8 @@ import (
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
-// pageBytes ends a page of records early; defaultLimit is the page's length
-// when the query has none.
-const (
-	pageBytes    = 8 << 20
-	defaultLimit = 100
-	maxLimit     = 1000
-)
+// pageBytes ends a page of records early.
+const pageBytes = 8 << 20
 
 // Get implements lineage.Store: all records as of one moment. A record that
 // expired is absent.
@@ -100,18 +95,12 @@ type listing struct {
 }
 
 func newListing(q lineage.Query) (*listing, error) {
-	l := &listing{query: q, limit: q.Limit}
-	if l.limit == 0 {
-		l.limit = defaultLimit
+	limit, err := lineage.CheckQuery(q)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case l.limit < 0 || l.limit > maxLimit:
-		return nil, fmt.Errorf("limit %d, give 1 to %d", q.Limit, maxLimit)
-	case q.Order != lineage.ByID && q.Order != lineage.BySort:
-		return nil, fmt.Errorf("unknown order %d", q.Order)
-	}
-	err := l.build()
-	return l, err
+	l := &listing{query: q, limit: limit}
+	return l, l.build()
 }
 
 // build writes the statement. There are few different ones, so they stay

@@ -18,6 +18,26 @@ const (
 	MaxCommitBytes = 5 << 18 // 1.25 MiB of ids, sort keys and bodies
 )
 
+// Lengths of a Page, in records.
+const (
+	DefaultLimit = 100
+	MaxLimit     = 1000
+)
+
+// CheckQuery holds a query to the contract of Store.List, for its
+// implementations: it returns how many records the page may have.
+func CheckQuery(q Query) (limit int, err error) {
+	switch {
+	case q.Limit < 0 || q.Limit > MaxLimit:
+		return 0, fmt.Errorf("limit %d, give 1 to %d", q.Limit, MaxLimit)
+	case q.Order != ByID && q.Order != BySort:
+		return 0, fmt.Errorf("unknown order %d", q.Order)
+	case q.Limit == 0:
+		return DefaultLimit, nil
+	}
+	return q.Limit, nil
+}
+
 // CheckCommit holds a commit to the contract of Store.Commit, for its
 // implementations: it returns the commit's size, or what is wrong with it,
 // which is a *ChangeError where one change is to blame.

@@ -7,12 +7,8 @@ import (
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
-// Sizes of a listing's pages.
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-	pageBytes    = 8 << 20 // of bodies, after which a page ends early
-)
+// pageBytes of bodies end a page early.
+const pageBytes = 8 << 20
 
 // List implements lineage.Store: a query by the id or the order key, from the
 // place where the last page ended. The service's own continuation is used
@@ -51,22 +47,16 @@ type listing struct {
 }
 
 func newListing(q lineage.Query) (*listing, error) {
-	l := &listing{query: q, limit: q.Limit}
-	if l.limit == 0 {
-		l.limit = defaultLimit
+	limit, err := lineage.CheckQuery(q)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case l.limit < 0 || l.limit > maxLimit:
-		return nil, fmt.Errorf("limit %d, give 1 to %d", q.Limit, maxLimit)
-	case q.Order != lineage.ByID && q.Order != lineage.BySort:
-		return nil, fmt.Errorf("unknown order %d", q.Order)
-	}
+	l := &listing{query: q, limit: limit}
 	l.pk, _ = encodeName(q.Partition)
 	l.setBounds()
 	if q.Cursor == "" {
 		return l, nil
 	}
-	var err error
 	l.after, err = openCursor(q)
 	return l, err
 }
