@@ -61,7 +61,7 @@ func (w *window) breach(signal string) bool {
 // around says whether the window is the end of a monitor's run around a step
 // that breached: Azure marks the step that found it, and completes the
 // pipeline run around it without a mark. A step that does not name its run is
-// known by the time.
+// taken to belong to the first that ended after it, if that was soon.
 func (w *window) around(all []window, signal string) bool {
 	return slices.ContainsFunc(all, func(o window) bool {
 		if !o.breach(signal) {
@@ -69,7 +69,15 @@ func (w *window) around(all []window, signal string) bool {
 		}
 		unlinked := o.id == o.step && o.step != w.root
 		age := w.ended.Sub(o.at)
-		return o.id == w.id || unlinked && age >= 0 && age < sameRun
+		return o.id == w.id || unlinked && age >= 0 && age < sameRun && !w.endedBetween(all, o.at)
+	})
+}
+
+// endedBetween says whether another run of the monitor ended after a time and
+// before this one did.
+func (w *window) endedBetween(all []window, after time.Time) bool {
+	return slices.ContainsFunc(all, func(o window) bool {
+		return o.id != w.id && !o.ended.Before(after) && o.ended.Before(w.ended)
 	})
 }
 
