@@ -117,18 +117,18 @@ func TestABackfillLeavesTheReconcilersTimeToIt(t *testing.T) {
 		r := newRig(t)
 		r.round(r.reconciler("a"))
 		r.told()
-		time.Sleep(10 * 24 * time.Hour)
-		r.past(20)
+		time.Sleep(3 * 24 * time.Hour)
+		r.past(8)
 		defer r.backfill("a")()
 		r.request(time.Time{})
 		time.Sleep(time.Minute)
 		events, _ := r.told()
 		for _, ev := range events {
-			if ev.Time.After(time.Now().Add(-10 * 24 * time.Hour)) {
+			if ev.Time.After(time.Now().Add(-4 * 24 * time.Hour)) {
 				t.Errorf("%s of %s is the reconciler's to tell", ev.Subject, ev.Time)
 			}
 		}
-		if len(events) != 2*9 {
+		if len(events) != 2*4 {
 			t.Errorf("told %v", names(events))
 		}
 	})

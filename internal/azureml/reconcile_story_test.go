@@ -110,12 +110,12 @@ func (s *story) work() (stop func()) {
 }
 
 // reconcile runs a replica over a store and a queue.
-func (s *story) reconcile(name string, store lineage.Store, queue azureml.Sender) (stop func()) {
+func (s *story) reconcile(name string, every time.Duration, store lineage.Store, queue azureml.Sender) (stop func()) {
 	s.t.Helper()
 	deadman, err := azureml.NewDeadMan(azureml.DeadManOptions{Desk: s.desk, Store: store, Source: s.client})
 	must(s.t, err)
 	r, err := azureml.NewReconciler(azureml.ReconcilerOptions{
-		Lister: s.client, Source: s.client, Store: store, Queue: queue, Parser: s.parser, Name: name, DeadMan: deadman,
+		Lister: s.client, Source: s.client, Store: store, Queue: queue, Parser: s.parser, Name: name, DeadMan: deadman, Every: every,
 		Workspaces: func() []event.Workspace { return []event.Workspace{s.at} },
 	})
 	must(s.t, err)
@@ -128,7 +128,7 @@ func TestASilentFailureEndsInADecision(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t)
 		defer s.work()()
-		defer s.reconcile("a", s.db.Store(), s.db.Queue())()
+		defer s.reconcile("a", 15*time.Minute, s.db.Store(), s.db.Queue())()
 		good, err := s.cloud.SubmitJob(sandbox.JobSpec{Component: "train_churn"})
 		must(t, err)
 		bad, err := s.cloud.SubmitJob(sandbox.JobSpec{Component: "train_churn"})
@@ -161,10 +161,10 @@ func TestAMonitorThatStopsRunningIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t)
 		defer s.work()()
-		defer s.reconcile("a", s.db.Store(), s.db.Queue())()
+		defer s.reconcile("a", 4*time.Hour, s.db.Store(), s.db.Queue())()
 		_, err := s.cloud.SubmitJob(sandbox.JobSpec{Component: "train_churn"})
 		must(t, err)
-		time.Sleep(time.Hour)
+		time.Sleep(6 * time.Hour)
 		must(t, s.cloud.CreateMonitor(sandbox.MonitorSpec{Name: "churn_monitor", Model: "churn", Signals: []sandbox.Signal{{Name: "drift", Threshold: 0.2}}}))
 		for range 3 {
 			_, err := s.cloud.RunMonitor("churn_monitor")
@@ -179,13 +179,13 @@ func TestAMonitorThatStopsRunningIsReported(t *testing.T) {
 		if got := reviews(); len(got) != 0 {
 			t.Fatalf("%+v", got)
 		}
-		time.Sleep(27 * time.Hour)
+		time.Sleep(31 * time.Hour)
 		if got := reviews(); len(got) != 1 || got[0].Title != "Monitor churn_monitor is silent" || got[0].Model != "model/contoso-ml/churn" {
 			t.Fatalf("%+v", got)
 		}
 		_, err = s.cloud.RunMonitor("churn_monitor")
 		must(t, err)
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Hour)
 		if got := reviews(); len(got) != 1 || got[0].State != review.Resolved {
 			t.Errorf("%+v", got)
 		}
@@ -203,7 +203,7 @@ func TestFaultsLoseAndRepeatNothing(t *testing.T) {
 				defer s.work()()
 				faults := &porttest.Faults{Seed: seed, Before: .05, After: .05}
 				for _, name := range []string{"a", "b"} {
-					defer s.reconcile(name, &porttest.FaultyStore{Store: s.db.Store(), Faults: faults},
+					defer s.reconcile(name, 15*time.Minute, &porttest.FaultyStore{Store: s.db.Store(), Faults: faults},
 						&porttest.FaultyQueue{Queue: s.db.Queue(), Faults: faults})()
 				}
 				want := map[string]bool{}

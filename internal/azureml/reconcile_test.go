@@ -388,3 +388,108 @@ func TestAMonitorsRunIsKnownByItsWindow(t *testing.T) {
 		}
 	})
 }
+
+// status is an event of Azure's own about a job.
+func (r *rig) status(job, status string, at time.Time) {
+	r.t.Helper()
+	r.learn(&event.Event{
+		Envelope: event.Envelope{ID: job + status, Source: workspace.ID, Type: "t", Subject: job, Time: at},
+		Kind:     event.JobStatus, Workspace: workspace, Run: &event.Run{ID: job, Status: status},
+	})
+}
+
+// TestAnEndWithoutADateFollowsWhatIsKnown: what Azure says now came after what
+// it said before, or lineage would keep the older status.
+func TestAnEndWithoutADateFollowsWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		rec := r.reconciler("a")
+		r.cloud.add(failed("yak", time.Now(), time.Time{}))
+		r.status("yak", "Running", time.Now().Add(10*time.Minute))
+		r.round(rec)
+		events, _ := r.told()
+		if len(events) != 1 {
+			t.Fatalf("told %v", names(events))
+		}
+		r.learn(events...)
+		job, err := lineage.Load(t.Context(), r.store, "job/ws/yak")
+		must(t, err)
+		if job.Status() != "Failed" {
+			t.Errorf("the job is %s", job.Status())
+		}
+	})
+}
+
+// TestWhatHasEndedStaysAsItEnded: a list may be older than an event.
+func TestWhatHasEndedStaysAsItEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, known := range []string{"Completed", "Failed", "failed", "Canceled", "NotResponding"} {
+			r := newRig(t)
+			r.cloud.add(failed("yak", time.Now(), time.Now()))
+			r.status("yak", known, time.Now().Add(-time.Minute))
+			r.round(r.reconciler("a"))
+			if events, _ := r.told(); (len(events) > 0) != (known == "NotResponding") {
+				t.Errorf("known as %s: told %v", known, names(events))
+			}
+		}
+	})
+}
+
+func TestADeletedJobIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		rec := r.reconciler("a")
+		r.cloud.add(azureml.Job{Name: "gone", Status: "Running", Created: time.Now()})
+		r.round(rec)
+		r.cloud.edit(func() { r.cloud.jobs = nil })
+		r.round(rec)
+		before := r.cloud.requests
+		if got := r.round(rec); got.Result != azureml.RoundComplete || r.cloud.requests-before != 4 {
+			t.Errorf("%+v, %d requests", got, r.cloud.requests-before)
+		}
+	})
+}
+
+// reads counts the reads of assets.
+type reads struct {
+	lineage.Store
+	of map[string]int
+}
+
+func (s *reads) Get(ctx context.Context, partition string, ids ...string) ([]lineage.Record, error) {
+	s.of[partition]++
+	return s.Store.Get(ctx, partition, ids...)
+}
+
+// TestOldVersionsAreComparedOnce: a list is walked every time, the lineage is
+// asked about what is new in it.
+func TestOldVersionsAreComparedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		counted := &reads{r.store, map[string]int{}}
+		r.store = counted
+		rec := r.reconciler("a")
+		r.cloud.models = []azureml.ModelVersion{{Name: "m", Version: "1", Created: time.Now()}}
+		for i := range 12 {
+			if i == 6 {
+				r.cloud.edit(func() {
+					r.cloud.models = append(r.cloud.models, azureml.ModelVersion{Name: "m", Version: "2", Created: time.Now()})
+				})
+			}
+			r.round(rec)
+			events, _ := r.told()
+			for _, ev := range events {
+				for _, p := range lineage.Patches(ev) {
+					doc := &lineage.Asset{}
+					doc.Apply(p)
+					r.put(string(p.Asset), lineage.AssetRecord, doc)
+				}
+			}
+		}
+		for _, version := range []string{"model/ws/m/1", "model/ws/m/2"} {
+			if n := counted.of[version]; n < 2 || n > 6 {
+				t.Errorf("%s was read %d times in 12 rounds, of which an hour and a quarter are compared", version, n)
+			}
+		}
+	})
+}

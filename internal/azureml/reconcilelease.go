@@ -36,18 +36,12 @@ type leaseRecord struct {
 
 // take tries to get the lease; false means that another replica has it.
 func (l *lease) take(ctx context.Context) (bool, error) {
-	got, err := l.store.Get(ctx, l.partition, l.id)
+	r, err := l.read(ctx)
 	if err != nil {
 		return false, err
 	}
-	if l.version = got[0].Version; l.version != "" {
-		var r leaseRecord
-		if err := json.Unmarshal(got[0].Body, &r); err != nil {
-			return false, fmt.Errorf("stored %s of %s: %w", l.id, l.partition, err)
-		}
-		if r.Holder != "" && r.Holder != l.holder && l.now().Before(r.Until) {
-			return false, nil
-		}
+	if r.Holder != "" && r.Holder != l.holder && l.now().Before(r.Until) {
+		return false, nil
 	}
 	_, err = l.commit(ctx)
 	if errors.Is(err, errLeaseLost) {
@@ -63,13 +57,33 @@ func (l *lease) commit(ctx context.Context, changes ...lineage.Change) (versions
 	return l.write(ctx, leaseRecord{Holder: l.holder, Until: l.now().UTC().Add(leaseFor)}, changes)
 }
 
-// release gives the lease up. It works under a context that has ended, too:
-// the next replica need not wait.
+// release gives the lease up, if it is still the holder's. It works under a
+// context that has ended, too: the next replica need not wait. It reads the
+// lease again, as the last renewal may have gone through without an answer.
 func (l *lease) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	_, err := l.write(ctx, leaseRecord{}, nil)
+	r, err := l.read(ctx)
+	if err != nil || r.Holder != l.holder {
+		return err
+	}
+	_, err = l.write(ctx, leaseRecord{}, nil)
 	return err
+}
+
+// read learns who holds the lease, and its version.
+func (l *lease) read(ctx context.Context) (r leaseRecord, err error) {
+	got, err := l.store.Get(ctx, l.partition, l.id)
+	if err != nil {
+		return r, err
+	}
+	if l.version = got[0].Version; l.version == "" {
+		return r, nil
+	}
+	if err := json.Unmarshal(got[0].Body, &r); err != nil {
+		return r, fmt.Errorf("stored %s of %s: %w", l.id, l.partition, err)
+	}
+	return r, nil
 }
 
 func (l *lease) write(ctx context.Context, r leaseRecord, changes []lineage.Change) ([]string, error) {
