@@ -22,10 +22,18 @@
 //   - Each action is judged by itself and withheld when its window was acted
 //     on already or is older than one that was, on a replay that may not act,
 //     in a freeze, during its cooldown, beyond its cap, and, for a retrain,
-//     while another retrain of the model is under way.
+//     when the event also tells of broken data, when the policy's last retrains
+//     did not help, and while another retrain of the model is under way.
 //
-// Budgets go across assets and are kept by whoever dispatches; see
-// [Set.BudgetsFor].
+// What goes across assets is kept by whoever dispatches: budgets
+// ([Set.BudgetsFor]), storms ([Set.Storm]), one retrain of a model at a time.
+//
+// # Whether a retrain helped
+//
+// A retrain is followed from its run to the first window that is measured with
+// its version in service ([Loop]). What that says is kept on the action and in
+// the policy's memory ([Trial]): after some retrains in a row that did not
+// help, the policy suspends itself for the asset ([Set.Suspended]).
 //
 // # Windows and keys
 //
