@@ -3,6 +3,7 @@ package azureml
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -97,6 +98,9 @@ func (e *Enricher) job(ctx context.Context, ws event.Workspace, run *event.Run) 
 	job, err := e.source.Job(ctx, ws, run.ID)
 	if ok, err := found(err); !ok {
 		return nil, err
+	}
+	if (Job{Status: run.Status}).IsEnded() && !job.IsEnded() {
+		return nil, fmt.Errorf("job %s is still %s where it is read, its event says %s: what it logged may not be there yet", run.ID, job.Status, run.Status)
 	}
 	return e.describe(ctx, ws, run, job)
 }

@@ -124,6 +124,10 @@ func TestAJobsErrorIsFoundAndMetricsBeforeItsEndAreNotItsResult(t *testing.T) {
 	if err != nil || running.Run.Metrics != nil || metrics["accuracy"] != 0.5 {
 		t.Errorf("run %+v, metrics %v, %v", running.Run, metrics, err)
 	}
+	ended := happened(event.Event{Kind: event.JobCompleted, Run: &event.Run{ID: "now", Status: "Completed"}})
+	if _, _, err := e.Enrich(t.Context(), ended, serving(event.Model{})); err == nil {
+		t.Error("a workspace that lags behind the event is not asked again")
+	}
 }
 
 func TestADeploymentsModelsAndTrafficAreFound(t *testing.T) {
