@@ -87,7 +87,7 @@ func (d *DeadMan) Check(ctx context.Context, ws event.Workspace, m Monitor) (ope
 	}
 	run, at := newestWindow(doc)
 	d.look(ctx, ws, &state, run)
-	f := finding{monitor: m, id: id, now: now, window: 2*d.interval(m) + d.o.Grace, last: at, state: state, run: run, model: watchedModel(m, id, doc)}
+	f := finding{monitor: m, id: id, now: now, window: 2*d.interval(m) + d.o.Grace, last: at, state: state, model: watchedModel(m, id, doc)}
 	signal, wrong := f.signal()
 	if wrong {
 		_, opened, err = d.o.Desk.Raise(ctx, signal)
@@ -245,10 +245,9 @@ type finding struct {
 	id      lineage.ID
 	now     time.Time
 	// window is how long the monitor may be silent, last when it measured
-	// last, in run; zero when it never did.
+	// last; zero when it never did.
 	window time.Duration
 	last   time.Time
-	run    string
 	model  string
 	state  watchState
 }
@@ -293,14 +292,15 @@ func (f *finding) silent(s *review.Signal) bool {
 	return true
 }
 
-// empty says that a monitor which used to log metrics ran and logged none.
+// empty says that a monitor which used to log metrics ran and logged none: the
+// last of its runs of which that is known.
 func (f *finding) empty(s *review.Signal) bool {
-	if !f.state.Empty || !f.state.Logged || f.state.Run != f.run {
+	if !f.state.Empty || !f.state.Logged {
 		return false
 	}
-	s.At, s.Window = f.last, "empty run "+f.run
+	s.At, s.Window = f.last, "empty run "+f.state.Run
 	s.Title = "Monitor " + f.monitor.Name + " ran and measured nothing"
-	s.Reason = "its run " + f.run + " logged no metric, as earlier ones did: a pass of it means nothing"
+	s.Reason = "its run " + f.state.Run + " logged no metric, as earlier ones did: a pass of it means nothing"
 	return true
 }
 

@@ -135,8 +135,10 @@ func TestARunThatLoggedNothingIsAFinding(t *testing.T) {
 		for i, want := range []struct {
 			run   string
 			state review.State
-		}{{"run-1", ""}, {"run-2", review.Open}, {"run-3", review.Resolved}} {
+			fault error
+		}{{"run-1", "", nil}, {"run-2", review.Open, nil}, {"run-3", review.Open, errAzure}, {"run-3", review.Resolved, nil}} {
 			r.measure(m.Name, want.run)
+			r.cloud.edit(func() { r.cloud.fail = func(string) error { return want.fault } })
 			r.check(m, 12*time.Hour)
 			got := r.reviews()
 			if i == 0 && len(got) == 0 {

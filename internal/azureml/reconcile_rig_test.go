@@ -133,6 +133,9 @@ func (s single) Job(_ context.Context, _ event.Workspace, name string) (azureml.
 func (s single) Run(_ context.Context, _ event.Workspace, id string) (azureml.Run, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.asked("run"); err != nil {
+		return azureml.Run{}, err
+	}
 	r, ok := s.runs[id]
 	if !ok {
 		return r, fmt.Errorf("run %s: %w", id, lineage.ErrNotFound)
