@@ -64,8 +64,10 @@ type App struct {
 	desk    *review.Desk
 	rules   *rules
 	worker  *worker.Worker
-	// reconciler finds what no event told; nil when no workspace is
-	// configured.
+	// enricher, backfiller and reconciler ask Azure Machine Learning; nil when
+	// no workspace is configured.
+	enricher   *azureml.Enricher
+	backfiller *azureml.Backfiller
 	reconciler *azureml.Reconciler
 	// publications plan the telling of our own changes; nil when nobody is
 	// told.
@@ -173,13 +175,17 @@ func lookup(getenv func(string) string) func(string) (string, bool) {
 
 func (a *App) wireWorker(parser *event.Parser) (err error) {
 	c := a.cfg.Worker
-	a.worker, err = worker.New(worker.Options{
+	o := worker.Options{
 		Queue: a.engines.queue, Store: a.engines.store, Parser: parser,
 		Policies: a.rules.set, Effector: a.rules.effector, NextAttempt: a.rules.nextAttempt,
-		Logger: a.log, Registerer: a.registry, Name: randomName(), Sole: a.engines.sole,
-		Publications: a.publications,
-		Batch:        c.Batch, Loops: c.Loops, EffectTimeout: time.Duration(c.EffectTimeout), RunTimeout: time.Duration(c.RunTimeout),
-	})
+		Logger: a.log, Registerer: a.registry, Name: randomName(), Sole: a.engines.sole, Publications: a.publications,
+		Batch: c.Batch, Loops: c.Loops, EffectTimeout: time.Duration(c.EffectTimeout), RunTimeout: time.Duration(c.RunTimeout),
+		EnrichWait: time.Duration(a.cfg.AzureML.EnrichWait),
+	}
+	if a.enricher != nil {
+		o.Enrich = a.enricher
+	}
+	a.worker, err = worker.New(o)
 	return err
 }
 
@@ -212,7 +218,7 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 	}
 	pages, err := web.New(web.Options{
 		Store: a.engines.store, Queue: a.engines.queue, Dead: a.engines.dead, Desk: a.desk, Parser: parser,
-		Policies: a.rules.status, Components: a.components, Tokens: access.tokens, Loopback: access.loopback,
+		Policies: a.rules.status, Components: a.components, Workspaces: a.aliases, Tokens: access.tokens, Loopback: access.loopback,
 		Gatherer: a.registry, Registerer: a.registry, Logger: a.log, Version: a.o.Version,
 	})
 	if err != nil {
@@ -226,6 +232,14 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 		mux.Handle(route, pages)
 	}
 	return mux, nil
+}
+
+// aliases are the workspaces that can be asked.
+func (a *App) aliases() (out []string) {
+	for _, ws := range a.around {
+		out = append(out, ws.Alias)
+	}
+	return out
 }
 
 // components are what /readyz reports.
@@ -272,8 +286,9 @@ func (a *App) Run(ctx context.Context) error {
 	})
 	if a.cfg.hasRole(RoleWorker) {
 		g.Go(func() error { return a.worker.Run(ctx, drain) })
-		if a.reconciler != nil {
+		if a.azure != nil {
 			g.Go(func() error { a.reconciler.Run(ctx); return nil })
+			g.Go(func() error { a.backfiller.Run(ctx); return nil })
 		}
 		g.Go(func() error { a.watchBurials(ctx); return nil })
 	} else if a.engines.embedded {

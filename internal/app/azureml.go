@@ -46,6 +46,21 @@ func (a *App) wireAzureML(parser *event.Parser) (err error) {
 	}
 	c := a.cfg.AzureML
 	a.around = a.cfg.workspaces(parser)
+	source, err := azureml.NewCache(a.azure, azureml.CacheOptions{RequestsPerSecond: c.RequestsPerSecond, Registerer: a.registry})
+	if err != nil {
+		return err
+	}
+	a.enricher = azureml.NewEnricher(source, func(ws event.Workspace) bool {
+		return slices.ContainsFunc(a.around, func(known event.Workspace) bool { return known.ID == ws.ID })
+	})
+	workspaces := func() []event.Workspace { return a.around }
+	a.backfiller, err = azureml.NewBackfiller(azureml.BackfillerOptions{
+		Lister: a.azure, Source: a.azure, Store: a.engines.store, Queue: a.engines.queue, Parser: parser, Workspaces: workspaces,
+		Name: randomName(), Logger: a.log, Registerer: a.registry,
+	})
+	if err != nil {
+		return err
+	}
 	deadMan, err := azureml.NewDeadMan(azureml.DeadManOptions{
 		Desk: a.desk, Store: a.engines.store, Source: a.azure,
 		Grace: time.Duration(c.MonitorGrace), Interval: time.Duration(c.MonitorInterval),
@@ -55,7 +70,7 @@ func (a *App) wireAzureML(parser *event.Parser) (err error) {
 	}
 	a.reconciler, err = azureml.NewReconciler(azureml.ReconcilerOptions{
 		Lister: a.azure, Source: a.azure, Store: a.engines.store, Queue: a.engines.queue, Parser: parser,
-		Workspaces: func() []event.Workspace { return a.around }, DeadMan: deadMan,
+		Workspaces: workspaces, DeadMan: deadMan,
 		Every: time.Duration(c.ReconcileEvery), Settle: time.Duration(c.Settle), Lookback: time.Duration(c.Lookback),
 		Name: randomName(), Logger: a.log, Registerer: a.registry,
 	})
