@@ -180,7 +180,7 @@ func (a *App) wireWorker(parser *event.Parser) (err error) {
 		Policies: a.rules.set, Effector: a.rules.effector, NextAttempt: a.rules.nextAttempt,
 		Logger: a.log, Registerer: a.registry, Name: randomName(), Sole: a.engines.sole, Publications: a.publications,
 		Batch: c.Batch, Loops: c.Loops, EffectTimeout: time.Duration(c.EffectTimeout), RunTimeout: time.Duration(c.RunTimeout),
-		EnrichWait: time.Duration(a.cfg.AzureML.EnrichWait),
+		EnrichWait: time.Duration(a.cfg.AzureML.EnrichWait), Inform: a.desk.Inform,
 	}
 	if a.enricher != nil {
 		o.Enrich = a.enricher

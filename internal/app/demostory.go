@@ -182,12 +182,24 @@ func (s *demoStory) passed(ctx context.Context) error {
 		return errors.New("the retrained model did not pass")
 	}
 	s.n.step("Next window of the monitor, on the new model:")
-	return s.await(ctx, "the closed review", "/api/v1/reviews/"+s.review, func(r map[string]any) bool {
+	err = s.await(ctx, "the closed review", "/api/v1/reviews/"+s.review, func(r map[string]any) bool {
 		if r["state"] != "resolved" {
 			return false
 		}
 		s.n.detail("passed. The review resolved itself.")
 		return true
+	})
+	if err != nil {
+		return err
+	}
+	return s.await(ctx, "the verdict on the retrain", "/api/v1/actions?type=retrain", func(page map[string]any) bool {
+		for _, item := range items(page) {
+			if loop, ok := item["loop"].(map[string]any); ok && loop["verdict"] != nil {
+				s.n.detail("the retrain was %v: %v", loop["verdict"], loop["why"])
+				return true
+			}
+		}
+		return false
 	})
 }
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/modelwarden/modelwarden/internal/azure/ml"
+	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/sandbox"
 	"github.com/modelwarden/modelwarden/test/boot"
 )
@@ -193,5 +196,102 @@ policies: [{name: failures, on: [job.failed], when: event.synthetic, then: [{rev
 	var asset struct{ Status string }
 	if err := s.Get("/api/v1/assets/job/contoso-ml/"+job, &asset); err != nil || asset.Status != "Failed" {
 		t.Errorf("the job is %+v, %v", asset, err)
+	}
+}
+
+// TestOneBadDatasetUnderTwentyModelsIsOneReview: all of them were trained on
+// the same data, and all of their monitors breach.
+func TestOneBadDatasetUnderTwentyModelsIsOneReview(t *testing.T) {
+	const models = 20
+	var training []sandbox.Training
+	for i := range models {
+		training = append(training, sandbox.Training{Component: fmt.Sprint("train_", i), Model: fmt.Sprint("model_", i), Data: "customers", Endpoint: fmt.Sprint("ep-", i)})
+	}
+	l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: training})
+	_, err := l.RegisterData("customers")
+	l.must(err)
+	s := serve(t, t.TempDir(), "--config", l.config(`
+storm: {models: 3, settle: 2s}
+policies: [{name: drift, on: [monitor.breached], then: [{retrain: {target: pipeline}}]}]
+targets: {pipeline: {azureml: {workspace: contoso-ml, component: "azureml:train_0:1", experiment: retrain}}}
+`))
+	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events", BatchEvents: 20}))
+	for i := range models {
+		l.train(fmt.Sprint("train_", i))
+		l.monitored(fmt.Sprint("model_", i))
+	}
+	s.drained(30 * time.Second)
+	l.must(l.ShiftData("age", 1))
+	for i := range models {
+		_, err := l.RunMonitor(fmt.Sprintf("model_%d_monitor", i))
+		l.must(err)
+	}
+	boot.Eventually(t, time.Minute, "every retrain is held", func() error {
+		held, err := list[action](s, "/api/v1/actions", url.Values{"type": {"retrain"}, "state": {"suppressed"}})
+		if err == nil && len(held) != models {
+			err = fmt.Errorf("%d of %d retrains are suppressed", len(held), models)
+		}
+		return err
+	})
+	if jobs := l.jobsOf("mw-"); len(jobs) > 0 {
+		t.Errorf("the service started %v", jobs)
+	}
+	reviews, err := list[struct{ ID, Cause string }](s, "/api/v1/reviews", nil)
+	if err != nil || len(reviews) != 1 || !strings.HasPrefix(reviews[0].Cause, "data:data/contoso-ml/customers/") {
+		t.Errorf("want one review on the data, got %+v, %v", reviews, err)
+	}
+}
+
+// TestABadDeploymentIsRolledBack: version 2 takes over from version 1 on a
+// deployment of its own, and its window breaches.
+func TestABadDeploymentIsRolledBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		approved string
+		state    string
+		traffic  map[string]int
+	}{
+		"to an approved one":   {"true", "succeeded", map[string]int{"blue": 100}},
+		"not to an unapproved": {"false", "failed", map[string]int{"green": 100}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			training := churnTraining()
+			training[0].Endpoint, training[0].Tags = "", map[string]string{"modelwarden.approved": c.approved}
+			l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: training})
+			_, err := l.RegisterData("churn-data")
+			l.must(err)
+			s := serve(t, t.TempDir(), "--config", l.config(`
+policies: [{name: bad, on: [monitor.breached], then: [{rollback: {target: back}}]}]
+targets: {back: {rollback: {workspace: contoso-ml, endpoint: churn-ep, dryRun: false}}}
+`))
+			l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events"}))
+			client, err := ml.New(ml.Options{Endpoint: l.server.URL, PollEvery: time.Second})
+			l.must(err)
+			ws := event.Workspace{Alias: "contoso-ml", ID: l.ID()}
+			l.monitored("churn")
+			for version, deployment := range []string{"blue", "green"} {
+				l.train(churn)
+				l.must(l.Deploy("churn-ep", deployment, "churn", fmt.Sprint(version+1)))
+				if version == 0 {
+					_, err := l.RunMonitor("churn_monitor")
+					l.must(err)
+				}
+			}
+			l.must(client.SetTraffic(t.Context(), ws, "churn-ep", map[string]int{"blue": 100}, map[string]int{"blue": 0, "green": 100}))
+			s.drained(30 * time.Second)
+			l.must(l.ShiftData("age", 1))
+			_, err = l.RunMonitor("churn_monitor")
+			l.must(err)
+			boot.Eventually(t, 30*time.Second, "the rollback ended", func() error {
+				all, err := list[action](s, "/api/v1/actions", url.Values{"type": {"rollback"}})
+				if err == nil && (len(all) != 1 || all[0].State != c.state) {
+					err = fmt.Errorf("%+v", all)
+				}
+				return err
+			})
+			ep, err := client.Endpoint(t.Context(), ws, "churn-ep")
+			if err != nil || !maps.Equal(ep.Traffic, c.traffic) {
+				t.Errorf("traffic %v, want %v, %v", ep.Traffic, c.traffic, err)
+			}
+		})
 	}
 }

@@ -414,7 +414,7 @@ func TestTheDemoTellsItsStory(t *testing.T) {
 	if code := runCommand(t, out, "demo", "--exit", "--listen", "127.0.0.1:0"); code != 0 {
 		t.Fatalf("exit %d:\n%s", code, out)
 	}
-	for _, want := range []string{"acts on monitor.breached", "The review resolved itself", "model/contoso-ml/churn/2", "made 1 retrain and 1 review"} {
+	for _, want := range []string{"acts on monitor.breached", "The review resolved itself", "the retrain was effective", "model/contoso-ml/churn/2", "made 1 retrain and 1 review"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the story does not say %q:\n%s", want, out)
 		}
