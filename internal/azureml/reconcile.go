@@ -204,13 +204,16 @@ type Round struct {
 }
 
 // Reconcile makes one round over one workspace. What was found before an error
-// has been sent.
+// has been sent, or is found again by the next round.
 func (r *Reconciler) Reconcile(ctx context.Context, ws event.Workspace) (Round, error) {
 	l := &lease{store: r.o.Store, partition: lineage.WorkPartition(ws.Alias), id: "lease/reconcile", holder: r.o.Name, now: r.o.Now}
 	mine, err := l.take(ctx)
 	round := Round{Result: RoundBusy}
 	if mine {
 		round, err = r.hold(ctx, ws, l)
+	}
+	if ctx.Err() != nil {
+		return round, err // somebody stops us
 	}
 	if err != nil {
 		round.Result = RoundFailed

@@ -18,7 +18,7 @@ func (w *round) jobs(ctx context.Context) error {
 	way, until := &w.state.Jobs, w.state.Cursor.Add(-w.o.Overlap)
 	w.running = map[string]bool{}
 	err := pages(ctx, w, way, w.o.Lister.Jobs, func(ctx context.Context, j Job) (bool, error) {
-		if j.Created.Before(until) {
+		if !j.Created.IsZero() && j.Created.Before(until) {
 			return true, nil
 		}
 		if j.Created.After(way.Newest) {

@@ -47,6 +47,9 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 	if errors.Is(err, errLeaseLost) {
 		return false, nil
 	}
+	if ctx.Err() != nil {
+		_ = l.release(ctx) // taken without an answer, perhaps
+	}
 	return err == nil, err
 }
 
@@ -57,19 +60,27 @@ func (l *lease) commit(ctx context.Context, changes ...lineage.Change) (versions
 	return l.write(ctx, leaseRecord{Holder: l.holder, Until: l.now().UTC().Add(leaseFor)}, changes)
 }
 
-// release gives the lease up, if it is still the holder's. It works under a
-// context that has ended, too: the next replica need not wait. It reads the
-// lease again, as the last renewal may have gone through without an answer.
+// release gives the lease up, unless it is another's. It works under a context
+// that has ended, too: the next replica need not wait. A write whose answer did
+// not come may go through yet, so the record is written even where nobody
+// seems to hold it, and it may take more than one look.
 func (l *lease) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	r, err := l.read(ctx)
-	if err != nil || r.Holder != l.holder {
-		return err
+	var err error
+	for range releaseTries {
+		var r leaseRecord
+		if r, err = l.read(ctx); err != nil || (r.Holder != "" && r.Holder != l.holder) {
+			return err
+		}
+		if _, err = l.write(ctx, leaseRecord{}, nil); !errors.Is(err, errLeaseLost) {
+			return err
+		}
 	}
-	_, err = l.write(ctx, leaseRecord{}, nil)
 	return err
 }
+
+const releaseTries = 3
 
 // read learns who holds the lease, and its version.
 func (l *lease) read(ctx context.Context) (r leaseRecord, err error) {

@@ -204,7 +204,7 @@ type EventDetail struct {
 	Queued    time.Time `json:"queued,omitzero" doc:"When the queue accepted it"`
 	Committed time.Time `json:"committed" doc:"When its effects were stored"`
 
-	Via           string `json:"via,omitempty" doc:"The way in: webhook, azure-monitor, pull, sandbox"`
+	Via           string `json:"via,omitempty" doc:"The way in: webhook, azure-monitor, pull, sandbox, reconciler, backfill"`
 	Subscription  string `json:"subscription,omitempty" doc:"Event Grid's subscription"`
 	DeliveryCount string `json:"deliveryCount,omitempty" doc:"Event Grid's own count of deliveries"`
 	TraceParent   string `json:"traceparent,omitempty"`
