@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/web"
 )
@@ -52,6 +54,26 @@ func TestABackfillIsAskedForOnceAndWatched(t *testing.T) {
 	w.decode(w.ask("POST", backfillPath, "{}"), 200, &next)
 	if !next.Created || next.ID == first.ID || next.Seen != 0 || !next.Since.IsZero() {
 		t.Errorf("%+v", next)
+	}
+}
+
+// TestABackfillFitsItsSchema holds all three answers against the document.
+func TestABackfillFitsItsSchema(t *testing.T) {
+	w := newWorld(t, withWorkspace)
+	doc, err := jsonschema.UnmarshalJSON(w.ask("GET", "/openapi.json", "").Body)
+	must(t, err)
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	must(t, compiler.AddResource("openapi.json", doc))
+	for _, method := range []string{"POST", "GET", "DELETE"} {
+		schema, err := compiler.Compile("openapi.json#/paths/~1api~1v1~1workspaces~1{alias}~1backfill/" +
+			strings.ToLower(method) + "/responses/200/content/application~1json/schema")
+		must(t, err)
+		answer, err := jsonschema.UnmarshalJSON(w.ask(method, backfillPath, "").Body)
+		must(t, err)
+		if err := schema.Validate(answer); err != nil {
+			t.Errorf("%s: %v", method, err)
+		}
 	}
 }
 
