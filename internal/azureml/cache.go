@@ -19,9 +19,10 @@ import (
 
 // CacheOptions configure a Cache.
 type CacheOptions struct {
-	// RequestsPerSecond is what is asked of Azure Machine Learning at most, of
-	// all workspaces together, and Burst how much of it at once. Default to 10
-	// and twice the rate.
+	// RequestsPerSecond is what is asked of the source at most, of all
+	// workspaces together, and Burst how much of it at once; of a job that
+	// ended the adapter asks twice, ARM and the run history. Default to 10 and
+	// twice the rate.
 	RequestsPerSecond float64
 	Burst             int
 	// Entries bounds what is remembered. Defaults to 10,000.

@@ -25,7 +25,51 @@ func furnished(t *testing.T, o sandbox.Options) (*sandbox.Workspace, call) {
 		Inputs: map[string]string{"training_data": "azureml:churn-data:1", "epochs": "3"}}))
 	must[sandbox.Job](t)(w.WaitJob(t.Context(), "first"))
 	check(t, w.CreateMonitor(churnMonitor))
+	check(t, w.CreateBatchEndpoint("batch-ep", "azureml:train_churn:3"))
 	return w, client(t, w)
+}
+
+func TestTheWorkspaceSaysWhereItsRunsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, azure := furnished(t, sandbox.Options{})
+		status, got := azure.arm("GET", "", "")
+		if want := "http://azure.test/mlflow/v1.0" + w.ID(); status != http.StatusOK || at(got, "properties", "mlFlowTrackingUri") != want {
+			t.Errorf("got %d %v", status, got)
+		}
+		must[string](t)(w.SubmitJob(sandbox.JobSpec{Name: "bad", Experiment: "e", Fail: "out of memory"}))
+		must[sandbox.Job](t)(w.WaitJob(t.Context(), "bad"))
+		status, got = azure.do("GET", "/history/v1.0"+strings.ToLower(w.ID())+"/experiments/e/runs/bad/details", "")
+		if status != http.StatusOK || at(got, "error", "error", "message") != "out of memory" || at(got, "endTimeUtc") == nil {
+			t.Errorf("got %d %v", status, got)
+		}
+		if status, _ = azure.do("GET", "/history/v1.0"+w.ID()+"/experiments/other/runs/bad/details", ""); status != http.StatusNotFound {
+			t.Errorf("of another experiment: %d", status)
+		}
+	})
+}
+
+func TestAChangeOfTrafficTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, azure := furnished(t, sandbox.Options{UpdateTime: time.Minute})
+		check(t, w.Deploy("churn-ep", "green", "churn", "1"))
+		state := func(status int, got map[string]any) string {
+			return fmt.Sprint(status, " ", at(got, "properties", "provisioningState"))
+		}
+		shift := func() (int, map[string]any) {
+			return azure.arm("PUT", "/onlineEndpoints/churn-ep", `{"properties": {"traffic": {"green": 100}}}`)
+		}
+		if got := state(shift()); got != "200 Updating" {
+			t.Error(got)
+		}
+		if status, _ := shift(); status != http.StatusConflict {
+			t.Errorf("a change during another: %d", status)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := state(azure.arm("GET", "/onlineEndpoints/churn-ep", "")); got != "200 Succeeded" {
+			t.Error(got)
+		}
+	})
 }
 
 func TestResourcesHaveARMsShape(t *testing.T) {
@@ -42,6 +86,8 @@ func TestResourcesHaveARMsShape(t *testing.T) {
 			"jobName": "first", "stage": "Development", "modelType": "mlflow_model", "isArchived": "false",
 			"modelUri": "azureml://jobs/first/outputs/artifacts/paths/model", "tags.owner": "risk-ml",
 		}},
+		{"/data/churn-data", "data", map[string]string{"latestVersion": "1", "dataType": "uri_folder"}},
+		{"/batchEndpoints/batch-ep", "batchEndpoints", map[string]string{"scoringUri": "http://azure.test/batch/batch-ep/jobs"}},
 		{"/data/churn-data/versions/1", "data/versions", map[string]string{"dataType": "uri_folder", "isAnonymous": "false"}},
 		{"/onlineEndpoints/churn-ep", "onlineEndpoints", map[string]string{
 			"provisioningState": "Succeeded", "traffic.blue": "100", "authMode": "Key",
@@ -90,6 +136,10 @@ func TestARMRefusals(t *testing.T) {
 		{"unknown data version", "GET", "/data/churn-data/versions/9", "", 404, "ResourceNotFound"},
 		{"unknown endpoint", "GET", "/onlineEndpoints/nothing", "", 404, "ResourceNotFound"},
 		{"unknown deployment", "GET", "/onlineEndpoints/churn-ep/deployments/green", "", 404, "ResourceNotFound"},
+		{"unknown batch endpoint", "GET", "/batchEndpoints/nothing", "", 404, "ResourceNotFound"},
+		{"unknown data asset", "GET", "/data/nothing", "", 404, "ResourceNotFound"},
+		{"a version that nobody registered", "PUT", "/models/churn/versions/9", put(`{}`), 404, "ResourceNotFound"},
+		{"too long a tag of a model", "PUT", "/models/churn/versions/1", put(`{"tags": {"k": "` + strings.Repeat("é", 1001) + `"}}`), 400, "UserError"},
 		{"unknown monitor", "GET", "/schedules/nothing", "", 404, "ResourceNotFound"},
 		{"unknown collection", "GET", "/computes/x", "", 404, "InvalidResourceType"},
 		{"no JSON", "PUT", "/jobs/j", "retrain!", 400, "InvalidRequestContent"},
