@@ -59,6 +59,13 @@ func (l *lab) must(err error) {
 	}
 }
 
+// told waits until every event has been delivered and worked off.
+func (l *lab) told(s *server) {
+	l.t.Helper()
+	l.must(l.Flush(l.t.Context()))
+	s.drained(30 * time.Second)
+}
+
 // config writes a configuration that knows the workspace, and rules.
 func (l *lab) config(rules string) string {
 	l.t.Helper()
@@ -220,7 +227,7 @@ targets: {pipeline: {azureml: {workspace: contoso-ml, component: "azureml:train_
 		l.train(fmt.Sprint("train_", i))
 		l.monitored(fmt.Sprint("model_", i))
 	}
-	s.drained(30 * time.Second)
+	l.told(s)
 	l.must(l.ShiftData("age", 1))
 	for i := range models {
 		_, err := l.RunMonitor(fmt.Sprintf("model_%d_monitor", i))
@@ -277,7 +284,7 @@ targets: {back: {rollback: {workspace: contoso-ml, endpoint: churn-ep, dryRun: f
 				}
 			}
 			l.must(client.SetTraffic(t.Context(), ws, "churn-ep", map[string]int{"blue": 100}, map[string]int{"blue": 0, "green": 100}))
-			s.drained(30 * time.Second)
+			l.told(s)
 			l.must(l.ShiftData("age", 1))
 			_, err = l.RunMonitor("churn_monitor")
 			l.must(err)
