@@ -82,7 +82,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 // event counts an event that was read, and shows the breaches it reports.
 func (m *metrics) event(ev *event.Event, now time.Time) {
 	m.processed.WithLabelValues(string(ev.Kind)).Inc()
-	m.lag.Observe(math.Max(0, now.Sub(ev.Time).Seconds()))
+	if !ev.Synthetic { // history is late by nature
+		m.lag.Observe(math.Max(0, now.Sub(ev.Time).Seconds()))
+	}
 	model := string(lineage.ModelOf(ev))
 	if id, err := lineage.ParseID(model); err == nil {
 		model = id.Name()
