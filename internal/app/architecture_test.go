@@ -53,7 +53,7 @@ var layers = [][]string{
 		"ingest", "worker", "effect", "web", "cli", "embedded", "sandbox", "porttest",
 		"azure/cosmos", "azure/eventgrid", "azure/identity", "azure/ml", "azure/servicebus",
 	},
-	{"azureml"},
+	{"azureml", "azure/answer"},
 	{"policy", "review", "stage"},
 	{"policy/strictyaml", "lineage"},
 	{"event"},

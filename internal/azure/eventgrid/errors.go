@@ -6,19 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
-	"github.com/modelwarden/modelwarden/internal/policy"
+	meaning "github.com/modelwarden/modelwarden/internal/azure/answer"
 )
 
-// maxRetryAfter bounds how long Event Grid may ask to be left alone.
-const maxRetryAfter = 10 * time.Minute
-
-// fault turns an error of the SDK into one of ours. It is the only place that
+// fault turns an error of the SDK into one of meaning. It is the only place that
 // looks into the SDK's errors.
 func (a *access) fault(doing string, err error) error {
 	var answer *azcore.ResponseError
@@ -38,17 +33,7 @@ func (a *access) fault(doing string, err error) error {
 // answered sorts what the service answered.
 func (a *access) answered(doing string, answer *azcore.ResponseError) error {
 	err := fmt.Errorf("event grid: %s: %s", doing, a.say(answer))
-	switch answer.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-	default:
-		if answer.StatusCode < 500 {
-			return &policy.PermanentError{Err: err}
-		}
-	}
-	if after, ok := retryAfter(answer.RawResponse); ok {
-		return &policy.RetryAfterError{Err: err, After: after}
-	}
-	return err
+	return meaning.Sort(err, answer.StatusCode, meaning.Header(answer.RawResponse))
 }
 
 // say words an answer, and what to do about it where that is known.
@@ -85,22 +70,6 @@ func (a *access) message(answer *http.Response) string {
 		return ""
 	}
 	return a.hide(said.Error.Message)
-}
-
-// retryAfter reads the header's two forms, seconds and date (RFC 9110
-// section 10.2.3).
-func retryAfter(answer *http.Response) (time.Duration, bool) {
-	if answer == nil {
-		return 0, false
-	}
-	text := answer.Header.Get("Retry-After")
-	after := time.Duration(-1)
-	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
-		after = time.Duration(n) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		after = max(0, time.Until(at))
-	}
-	return min(after, maxRetryAfter), after >= 0
 }
 
 // reached is nil for an answer that only somebody gets who was let in: 400 is

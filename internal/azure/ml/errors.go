@@ -9,17 +9,14 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
+	meaning "github.com/modelwarden/modelwarden/internal/azure/answer"
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
 )
-
-// maxRetryAfter bounds how long the service may ask to be left alone.
-const maxRetryAfter = 10 * time.Minute
 
 // fault turns any error into one of the port's. It is the only place that
 // looks into the SDK's errors.
@@ -49,16 +46,8 @@ func answered(doing string, answer *azcore.ResponseError) error {
 		return fmt.Errorf("%w: %w", said, lineage.ErrNotFound)
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		return fmt.Errorf("%w: %w", said, lineage.ErrConflict)
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-	default:
-		if answer.StatusCode < 500 {
-			return &policy.PermanentError{Err: said}
-		}
 	}
-	if after, ok := retryAfter(answer.RawResponse); ok {
-		return &policy.RetryAfterError{Err: said, After: after}
-	}
-	return said
+	return meaning.Sort(said, answer.StatusCode, meaning.Header(answer.RawResponse))
 }
 
 // say words an answer, and what to do about it where that is known. ARM and
@@ -94,25 +83,6 @@ func message(answer *http.Response) string {
 		return clip(said.Error.Message, 500)
 	}
 	return clip(said.Message, 500)
-}
-
-// retryAfter reads the header's two forms, seconds and date (RFC 9110
-// section 10.2.3), and ARM's own in milliseconds.
-func retryAfter(answer *http.Response) (time.Duration, bool) {
-	if answer == nil {
-		return 0, false
-	}
-	if ms, err := strconv.ParseInt(answer.Header.Get("x-ms-retry-after-ms"), 10, 32); err == nil && ms >= 0 {
-		return min(time.Duration(ms)*time.Millisecond, maxRetryAfter), true
-	}
-	text := answer.Header.Get("Retry-After")
-	after := time.Duration(-1)
-	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
-		after = time.Duration(n) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		after = max(0, time.Until(at))
-	}
-	return min(after, maxRetryAfter), after >= 0
 }
 
 // bare is an error's text without addresses, which may hold more than one

@@ -141,6 +141,26 @@ func TestATagThatAnotherWriteLostIsSetAgain(t *testing.T) {
 	}
 }
 
+// TestTrafficIsLeftAloneWhileAnotherChangesIt: what is not faked answers with
+// an error of its own, so a write would show.
+func TestTrafficIsLeftAloneWhileAnotherChangesIt(t *testing.T) {
+	for _, state := range []arm.EndpointProvisioningState{arm.EndpointProvisioningStateUpdating, arm.EndpointProvisioningStateCreating} {
+		c := faked(t, fake.ServerFactory{OnlineEndpointsServer: fake.OnlineEndpointsServer{
+			Get: func(_ context.Context, _, _, name string, _ *arm.OnlineEndpointsClientGetOptions) (r azfake.Responder[arm.OnlineEndpointsClientGetResponse], e azfake.ErrorResponder) {
+				r.SetResponse(http.StatusOK, arm.OnlineEndpointsClientGetResponse{OnlineEndpoint: arm.OnlineEndpoint{Name: &name,
+					Properties: &arm.OnlineEndpointProperties{ProvisioningState: &state, Traffic: map[string]*int32{"blue": to.Ptr(int32(100))}}}}, nil)
+				return r, e
+			},
+		}})
+		blue, green := map[string]int{"blue": 100}, map[string]int{"green": 100}
+		for _, want := range []map[string]int{green, blue} {
+			if err := c.SetTraffic(t.Context(), contoso, "ep", blue, want); !errors.Is(err, lineage.ErrConflict) {
+				t.Errorf("%s, want %v: %v", state, want, err)
+			}
+		}
+	}
+}
+
 // refusing is a credential that gives no token and says so at length.
 type refusing struct{}
 

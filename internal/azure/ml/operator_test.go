@@ -28,6 +28,7 @@ func TestAJobIsSubmittedOnceUnderItsName(t *testing.T) {
 		if _, _, err := r.Submit(t.Context(), r.at, spec); err == nil {
 			t.Fatal("a dropped connection is no success")
 		}
+		spec.Tags = map[string]string{event.OriginTag: "other@p"} // a PUT would replace them
 		job, created, err := r.Submit(t.Context(), r.at, spec)
 		if err != nil || created || job.Name != "mw-1" || job.Tags[event.OriginTag] != "k@p" {
 			t.Errorf("the job is not adopted: %+v %v %v", job, created, err)
