@@ -221,7 +221,7 @@ var errBudget = errors.New("the budget of requests to Azure Machine Learning is 
 func (c *Cache) afford(ctx context.Context) error {
 	r := c.limiter.Reserve()
 	wait := r.Delay()
-	if deadline, ok := ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Add(wait).Before(deadline) {
 		r.Cancel()
 		return &policy.RetryAfterError{Err: errBudget, After: wait}
 	}
