@@ -130,6 +130,12 @@ func TestTheLineageOfAnEventDoesNotWaitForAzure(t *testing.T) {
 		if n := len(r.logged()); n != 1 {
 			t.Errorf("%d events in the log", n)
 		}
+		if n, m := len(r.actions(policy.Notify)), len(r.actions(policy.Review)); n != 1 || m != 1 {
+			t.Errorf("%d and %d actions are listed, want one each", n, m)
+		}
+		if n := r.listed(lineage.DecisionJournal); n != 2 {
+			t.Errorf("%d decisions are listed, want 2", n)
+		}
 	})
 }
 
@@ -284,6 +290,49 @@ var enrichedFaultPolicies = strings.Replace(faultPolicies, "policies:", `policie
     when: metrics.accuracy < 0.8
     then: [{review: {severity: error}}]`, 1)
 
+func TestOneAnswerIsEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, a := newRig(t, metricPolicies, nil), &azure{fail: down}
+		r.enrich = a
+		job := runEvent("e1", "job1", "Completed", 0, nil)
+		r.send(job)
+		r.work(time.Second)
+		a.set(nil, false)
+		for i := range 5 {
+			r.sendRaw(lineage.Message{ID: fmt.Sprint("again", i), Body: []byte(lineage.LogKey(job.Key(), r.homeOf(job))),
+				Properties: map[string]string{lineage.PropKind: lineage.KindEnrich}})
+		}
+		r.sendRaw(lineage.Message{ID: "of-nothing", Body: []byte("nothing@job/ws/nothing"), Properties: map[string]string{lineage.PropKind: lineage.KindEnrich}})
+		r.work(time.Minute)
+		if got := r.decisions(job); len(got) != 2 {
+			t.Errorf("decisions: %+v", got)
+		}
+		if e := r.entry(job); e.Decisions != 2 || len(e.Actions) != 2 || len(e.Enrichment.Actions) != 1 || r.effects.of(policy.Review) != 1 {
+			t.Errorf("entry: %+v %+v", e, e.Enrichment)
+		}
+		if depth, err := r.db.Queue().Depth(t.Context()); err != nil || depth.Ready+depth.Leased+depth.Delayed+depth.Dead != 0 {
+			t.Errorf("the queue is not empty: %+v %v", depth, err)
+		}
+	})
+}
+
+// TestAFencedEventIsEnrichedAndDoesNotAct holds that the fence goes along.
+func TestAFencedEventIsEnrichedAndDoesNotAct(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, metricPolicies, nil)
+		r.enrich = &azure{}
+		job := runEvent("e1", "job1", "Completed", 0, nil)
+		r.sendRaw(lineage.Message{ID: "e1", Body: job.AppendJSON(nil), Properties: map[string]string{lineage.PropFenced: "true"}})
+		r.work(time.Minute)
+		if got := r.load("job/ws/job1"); got.Text("environment") == "" {
+			t.Error("the job is not enriched")
+		}
+		if n := len(r.effects.done); n != 0 {
+			t.Errorf("%d effects of a fenced event", n)
+		}
+	})
+}
+
 // TestNoFaultLosesAnEnrichment is TestNoFaultLosesOrRepeatsAnything with an
 // Azure that fails at random, too.
 func TestNoFaultLosesAnEnrichment(t *testing.T) {
@@ -365,6 +414,19 @@ func (r *rig) checkEnriched(a *azure, events []event.Envelope) {
 		r.checkAsset(id, asset)
 	}
 	r.checkActions()
+}
+
+// listed counts a journal's lines.
+func (r *rig) listed(j lineage.Journal) (n int) {
+	r.t.Helper()
+	_, err := j.List(r.t.Context(), r.db.Store(), lineage.Span{}, "", 10_000, func(lineage.JournalEntry) (bool, error) {
+		n++
+		return true, nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return n
 }
 
 func (r *rig) load(id lineage.ID) *lineage.Asset {

@@ -98,10 +98,9 @@ func (w *Worker) toList(ctx context.Context, it *item) ([]policy.Decision, []str
 		}
 	}
 	if n := it.entry.Enrichment; n != nil {
-		in := func(d policy.Decision) bool { return slices.Contains(n.Policies, d.Policy) == (it.later == nil) }
-		decisions = slices.DeleteFunc(slices.Clone(decisions), in)
-		in2 := func(id string) bool { return slices.Contains(n.Actions, id) == (it.later == nil) }
-		actions = slices.DeleteFunc(slices.Clone(actions), in2)
+		elsewhere := it.later == nil // is where what enrichment brought is listed
+		decisions = slices.DeleteFunc(slices.Clone(decisions), func(d policy.Decision) bool { return slices.Contains(n.Policies, d.Policy) == elsewhere })
+		actions = slices.DeleteFunc(slices.Clone(actions), func(id string) bool { return slices.Contains(n.Actions, id) == elsewhere })
 	}
 	return decisions, actions, nil
 }
