@@ -57,9 +57,9 @@ var _ Source = (*Cache)(nil)
 // it logged.
 const (
 	holdEndedJob = 6 * time.Hour
-	holdJob      = 15 * time.Second
+	holdJob      = 5 * time.Second
 	holdEndedRun = time.Hour
-	holdRun      = 10 * time.Second
+	holdRun      = 4 * time.Second
 	holdModel    = time.Hour
 	holdEndpoint = 30 * time.Second
 	holdMonitor  = 5 * time.Minute

@@ -76,7 +76,7 @@ func TestAnswersHoldAsLongAsTheyAreLikelyTo(t *testing.T) {
 		holds  time.Duration
 	}{
 		"a job that ended":         {"Completed", nil, 6 * time.Hour},
-		"a job that runs":          {"Running", nil, 15 * time.Second},
+		"a job that runs":          {"Running", nil, 5 * time.Second},
 		"a job that is not there":  {"", lineage.ErrNotFound, 20 * time.Second},
 		"a job that can't be read": {"", errors.New("500"), 0},
 	} {
