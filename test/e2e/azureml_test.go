@@ -302,3 +302,111 @@ targets: {back: {rollback: {workspace: contoso-ml, endpoint: churn-ep, dryRun: f
 		})
 	}
 }
+
+// retrains reads the retrain actions, newest first.
+func retrains(s *server) ([]retrain, error) {
+	return list[retrain](s, "/api/v1/actions", url.Values{"type": {"retrain"}})
+}
+
+type retrain struct {
+	action
+	Attempts               int
+	NextAttempt, LastError string
+	Loop                   struct{ Verdict, Why string }
+}
+
+// TestRetrainsThatDoNotHelpSuspendThePolicy: the world keeps changing, so each
+// new version breaches in its first window.
+func TestRetrainsThatDoNotHelpSuspendThePolicy(t *testing.T) {
+	l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: churnTraining()})
+	_, err := l.RegisterData("churn-data")
+	l.must(err)
+	s := serve(t, t.TempDir(), "--config", l.config(retrainRules))
+	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events", Copies: 3, Shuffle: 4}))
+	l.train(churn)
+	l.monitored("churn")
+	for window := 1; window <= 3; window++ {
+		l.told(s)
+		l.must(l.ShiftData("age", 1))
+		_, err = l.RunMonitor("churn_monitor")
+		l.must(err)
+		boot.Eventually(t, 30*time.Second, "the window is worked off", func() error {
+			all, err := retrains(s)
+			if want := min(window, 2); err == nil && (len(all) != want || all[0].State != "succeeded") {
+				err = fmt.Errorf("window %d: %+v, want %d that succeeded", window, all, want)
+			}
+			return err
+		})
+	}
+	l.told(s)
+	all, err := retrains(s)
+	l.must(err)
+	for _, a := range all {
+		if a.Loop.Verdict != "ineffective" {
+			t.Errorf("a retrain is %+v", a.Loop)
+		}
+	}
+	decisions, err := list[struct {
+		Actions []struct{ Type, Verdict, Reason string }
+	}](s, "/api/v1/decisions", nil)
+	l.must(err)
+	held := 0
+	for _, d := range decisions {
+		for _, a := range d.Actions {
+			if a.Type == "retrain" && a.Verdict == "hold" && a.Reason == "suspended" {
+				held++
+			}
+		}
+	}
+	if held != 1 {
+		t.Errorf("%d retrains were withheld because the policy is suspended, want that of the third window", held)
+	}
+	reviews, err := list[struct{ ID, Cause, Title string }](s, "/api/v1/reviews", nil)
+	l.must(err)
+	if !slices.ContainsFunc(reviews, func(r struct{ ID, Cause, Title string }) bool {
+		return strings.HasPrefix(r.Cause, "suspended:") || strings.Contains(r.Title, "suspend")
+	}) {
+		t.Errorf("no review says that the policy suspended itself: %+v", reviews)
+	}
+	if jobs := l.jobsOf("mw-"); len(jobs) != 2 {
+		t.Errorf("jobs %v, want two", jobs)
+	}
+}
+
+// TestThrottlingDelaysAndLosesNothing lets ARM refuse for a while everything
+// that is asked of it.
+func TestThrottlingDelaysAndLosesNothing(t *testing.T) {
+	l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: churnTraining()})
+	_, err := l.RegisterData("churn-data")
+	l.must(err)
+	s := serve(t, t.TempDir(), "--config", l.config(retrainRules))
+	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events"}))
+	l.train(churn)
+	l.monitored("churn")
+	l.told(s)
+	var asked atomic.Int64
+	throttled := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) > 6 {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		})
+	}
+	l.around.Store(&throttled)
+	l.must(l.ShiftData("age", 1))
+	_, err = l.RunMonitor("churn_monitor")
+	l.must(err)
+	boot.Eventually(t, time.Minute, "the retrain succeeded all the same", func() error {
+		all, err := retrains(s)
+		if err == nil && (len(all) != 1 || all[0].State != "succeeded") {
+			err = fmt.Errorf("%+v after %d requests", all, asked.Load())
+		}
+		return err
+	})
+	if jobs := l.jobsOf("mw-"); len(jobs) != 1 {
+		t.Errorf("jobs %v", jobs)
+	}
+}
