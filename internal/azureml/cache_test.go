@@ -226,10 +226,17 @@ func TestAThrottledWorkspaceIsAskedAgainWhenItSaid(t *testing.T) {
 		if n := s.total(); n != 1 {
 			t.Errorf("a throttling service was asked %d times", n)
 		}
-		s.set("Completed", nil)
 		time.Sleep(time.Minute)
-		if _, err := c.Job(t.Context(), workspace, "j"); err != nil || s.total() != 2 {
-			t.Errorf("a minute later: %v, asked %d times", err, s.total())
+		s.set("", &policy.RetryAfterError{Err: errors.New("429"), After: time.Second})
+		for i := range 10 {
+			if _, err := c.Job(t.Context(), workspace, "j"); err == nil || s.total() != 2+i {
+				t.Errorf("throttled again: %v, asked %d times", err, s.total())
+			}
+			time.Sleep(time.Second)
+		}
+		s.set("Completed", nil)
+		if _, err := c.Job(t.Context(), workspace, "j"); err != nil || s.total() != 12 {
+			t.Errorf("in the end: %v, asked %d times", err, s.total())
 		}
 	})
 }

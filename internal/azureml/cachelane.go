@@ -39,11 +39,13 @@ func newLane(workspace string) *lane {
 }
 
 // isAnswer says whether an error is the service's word on the request rather
-// than a sign of trouble.
+// than a sign of trouble. One that says when to come back is kept to as it is,
+// see heed.
 func isAnswer(err error) bool {
 	var permanent *policy.PermanentError
+	var later *policy.RetryAfterError
 	return err == nil || errors.Is(err, lineage.ErrNotFound) || errors.Is(err, lineage.ErrConflict) ||
-		errors.Is(err, context.Canceled) || errors.As(err, &permanent)
+		errors.Is(err, context.Canceled) || errors.As(err, &permanent) || errors.As(err, &later)
 }
 
 // refusal is why the workspace must not be asked now; nil when it may be.
