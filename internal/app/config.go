@@ -27,6 +27,9 @@ import (
 type Config struct {
 	// Listen is the address of the HTTP server. Defaults to 127.0.0.1:8080.
 	Listen string `yaml:"listen,omitempty" env:"LISTEN"`
+	// URL is where people reach the service, for links in what it sends.
+	// Defaults to none.
+	URL string `yaml:"url,omitempty" env:"URL"`
 	// Data is the folder of the embedded store. Defaults to
 	// ./modelwarden-data.
 	Data string `yaml:"data,omitempty" env:"DATA"`

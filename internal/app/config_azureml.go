@@ -21,6 +21,9 @@ type AzureMLConfig struct {
 	// and {workspace} (the ARM id) stand for the workspace's. Defaults to what
 	// the workspace says.
 	Tracking string `yaml:"tracking,omitempty" env:"TRACKING"`
+	// WriteBack tags model versions with their stage (modelwarden.stage) and
+	// their open review (modelwarden.review). Defaults to false.
+	WriteBack bool `yaml:"writeBack,omitempty" env:"WRITE_BACK"`
 	// RequestsPerSecond bounds what is asked of one process's workspaces
 	// together. Defaults to 10.
 	RequestsPerSecond float64 `yaml:"requestsPerSecond,omitempty" env:"REQUESTS_PER_SECOND"`

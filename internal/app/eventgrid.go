@@ -84,23 +84,59 @@ func (a *App) wirePull() error {
 }
 
 // wirePublishing makes workers and the desk plan publications, and gives the
-// effector that performs them; nil when nothing is published.
+// effector that performs them; nil when nobody is told.
 func (a *App) wirePublishing(creds *credentials, observer effect.Observer) (policy.Effector, error) {
+	var all listeners
 	p, err := a.cfg.publisher(creds)
-	if err != nil || p == nil {
+	if err != nil {
 		return nil, err
 	}
-	types := a.cfg.Publish.Types
-	a.publications = &worker.Publications{
-		Queue: a.engines.queue, Now: time.Now,
-		Wants: func(t policy.ChangeType) bool { return len(types) == 0 || slices.Contains(types, t) },
+	if p != nil {
+		all = append(all, &topic{publisher: p, types: a.cfg.Publish.Types, source: cmp.Or(a.cfg.Publish.Source, "/modelwarden")})
 	}
+	if a.azure != nil && a.cfg.AzureML.WriteBack {
+		all = append(all, &tagWriter{review: a.desk.Get, tag: a.azure.TagModel, workspace: workspaceByAlias(a.around), store: a.engines.store, url: a.cfg.URL})
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	a.publications = &worker.Publications{Queue: a.engines.queue, Now: time.Now, Wants: all.want}
 	a.desk.Alongside = func(ctx context.Context, partition string, c review.Change) ([]lineage.Change, func(context.Context), error) {
 		return a.publications.Plan(ctx, partition, reviewChange(c))
 	}
-	topic := &changesTopic{publisher: p, source: cmp.Or(a.cfg.Publish.Source, "/modelwarden")}
-	return effect.Guard(topic, effect.GuardOptions{Target: policy.Changes, Observer: observer}), nil
+	return effect.Guard(all, effect.GuardOptions{Target: policy.Changes, Observer: observer}), nil
 }
+
+// listener is somebody who is told of changes. Telling again must be harmless.
+type listener interface {
+	wants(t policy.ChangeType) bool
+	tell(ctx context.Context, changes []policy.Change) error
+}
+
+// listeners are told together: when one fails, all are told again.
+type listeners []listener
+
+func (l listeners) want(t policy.ChangeType) bool {
+	return slices.ContainsFunc(l, func(one listener) bool { return one.wants(t) })
+}
+
+// Do implements policy.Effector.
+func (l listeners) Do(ctx context.Context, a policy.Action) (policy.Outcome, error) {
+	changes, err := policy.PublishedChanges(a)
+	if err != nil {
+		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("changes to publish: %w", err)}
+	}
+	for _, one := range l {
+		wanted := slices.DeleteFunc(slices.Clone(changes), func(c policy.Change) bool { return !one.wants(c.Type) })
+		if err := one.tell(ctx, wanted); err != nil {
+			return policy.Outcome{}, err
+		}
+	}
+	return policy.Outcome{Summary: fmt.Sprintf("told of %d changes", len(changes))}, nil
+}
+
+// reviewSubject begins the subject of what is published of a review.
+const reviewSubject = "review/"
 
 // reviewChange is what is published of a change of a review.
 func reviewChange(c review.Change) policy.Change {
@@ -112,30 +148,27 @@ func reviewChange(c review.Change) policy.Change {
 	})
 	return policy.Change{
 		ID:   event.Digest("review", r.ID, string(r.State), fmt.Sprint(r.Count), r.Updated.UTC().Format(time.RFC3339Nano)),
-		Type: policy.ReviewChanged, Subject: "review/" + r.ID, Time: r.Updated, Data: data,
+		Type: policy.ReviewChanged, Subject: reviewSubject + r.ID, Time: r.Updated, Data: data,
 	}
 }
 
-// changesTopic publishes changes as CloudEvents.
-type changesTopic struct {
+// topic publishes changes as CloudEvents, the same ids however often.
+type topic struct {
 	publisher *eventgrid.Publisher
+	types     []policy.ChangeType
 	source    string
 }
 
-// Do implements policy.Effector. Publishing again repeats the same ids.
-func (t *changesTopic) Do(ctx context.Context, a policy.Action) (policy.Outcome, error) {
-	changes, err := policy.PublishedChanges(a)
-	if err != nil {
-		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("changes to publish: %w", err)}
-	}
+func (t *topic) wants(c policy.ChangeType) bool {
+	return len(t.types) == 0 || slices.Contains(t.types, c)
+}
+
+func (t *topic) tell(ctx context.Context, changes []policy.Change) error {
 	events := make([]event.Envelope, len(changes))
 	for i, c := range changes {
 		events[i] = event.Envelope{ID: c.ID, Source: t.source, Type: string(c.Type), Subject: c.Subject, Time: c.Time, Data: c.Data}
 	}
-	if err := t.publisher.Publish(ctx, events); err != nil {
-		return policy.Outcome{}, err
-	}
-	return policy.Outcome{Summary: fmt.Sprintf("published %d changes", len(events))}, nil
+	return t.publisher.Publish(ctx, events)
 }
 
 func (c *Config) tryPull(ctx context.Context, creds *credentials) error {

@@ -373,6 +373,50 @@ func TestRetrainsThatDoNotHelpSuspendThePolicy(t *testing.T) {
 	}
 }
 
+// TestStageAndReviewAreWrittenBack looks at the tags of the model version in
+// the workspace.
+func TestStageAndReviewAreWrittenBack(t *testing.T) {
+	l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: churnTraining()})
+	_, err := l.RegisterData("churn-data")
+	l.must(err)
+	config := l.config("url: https://modelwarden.example\npolicies: [{name: drift, on: [monitor.breached], then: [{review: {}}]}]\n")
+	t.Setenv("MODELWARDEN_AZUREML_WRITE_BACK", "true")
+	s := serve(t, t.TempDir(), "--config", config)
+	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events"}))
+	client, err := ml.New(ml.Options{Endpoint: l.server.URL})
+	l.must(err)
+	tagged := func(name, want string) {
+		t.Helper()
+		boot.Eventually(t, 30*time.Second, name+" is written back", func() error {
+			m, err := client.ModelVersion(t.Context(), event.Workspace{Alias: "contoso-ml", ID: l.ID()}, "churn", "1")
+			if got, there := m.Tags[name]; err == nil && (got != want || there != (want != "")) {
+				err = fmt.Errorf("tags are %v", m.Tags)
+			}
+			return err
+		})
+	}
+	l.train(churn)
+	tagged("modelwarden.stage", "deployed")
+	l.monitored("churn")
+	l.must(l.ShiftData("age", 1))
+	_, err = l.RunMonitor("churn_monitor")
+	l.must(err)
+	var reviews []struct{ ID string }
+	boot.Eventually(t, 30*time.Second, "a review is open", func() (err error) {
+		if reviews, err = list[struct{ ID string }](s, "/api/v1/reviews", nil); err == nil && len(reviews) != 1 {
+			err = fmt.Errorf("%+v", reviews)
+		}
+		return err
+	})
+	tagged("modelwarden.review", "https://modelwarden.example/reviews/"+reviews[0].ID)
+	r, err := http.Post(s.URL+"/api/v1/reviews/"+reviews[0].ID+"/resolve", "application/json", strings.NewReader(`{"by":"on-call","why":"known"}`))
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatal(r, err)
+	}
+	_ = r.Body.Close()
+	tagged("modelwarden.review", "")
+}
+
 // TestThrottlingDelaysAndLosesNothing lets ARM refuse for a while everything
 // that is asked of it.
 func TestThrottlingDelaysAndLosesNothing(t *testing.T) {
