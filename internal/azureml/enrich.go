@@ -87,8 +87,14 @@ func (e *Enricher) model(ctx context.Context, ev *event.Event) (map[string]float
 		return nil, err
 	}
 	m.Run = &event.Run{
-		ID: m.Job, ExperimentName: job.Experiment, Type: job.Type, Status: job.Status,
+		ID: m.Job, ExperimentName: job.Experiment, Type: job.Type,
 		Tags: job.Tags, Properties: job.Properties, Origin: job.Tags[event.OriginTag],
+	}
+	// A job that registers its model before it ends is running where it is
+	// read. Under the stamp of the registration, which may be the newer one,
+	// that would hide the end that its own event told.
+	if job.IsEnded() {
+		m.Run.Status = job.Status
 	}
 	return e.describe(ctx, ev.Workspace, m.Run, job)
 }

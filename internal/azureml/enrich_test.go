@@ -113,6 +113,17 @@ func TestAModelsJobAndWhatItRanAreFound(t *testing.T) {
 	}
 }
 
+// TestARegistrationDoesNotHideItsJobsEnd: the job runs on where it is read, and
+// the registration may be the newer news.
+func TestARegistrationDoesNotHideItsJobsEnd(t *testing.T) {
+	for job, want := range map[string]string{"now": "", "bad": "Failed", "yak": "Completed"} {
+		ev := happened(event.Event{Kind: event.ModelRegistered, Model: &event.Model{Name: "churn", Version: "1", Job: job}})
+		if _, _, err := azureml.NewEnricher(churnShelf(), nil).Enrich(t.Context(), ev, serving(event.Model{})); err != nil || ev.Model.Run.Status != want {
+			t.Errorf("%s: status %q, want %q, %v", job, ev.Model.Run.Status, want, err)
+		}
+	}
+}
+
 func TestAJobsErrorIsFoundAndMetricsBeforeItsEndAreNotItsResult(t *testing.T) {
 	e := azureml.NewEnricher(churnShelf(), nil)
 	failed := happened(event.Event{Kind: event.JobFailed, Run: &event.Run{ID: "bad"}})

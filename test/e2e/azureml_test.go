@@ -176,6 +176,14 @@ func TestAJobThatWasSubmittedIsAdoptedAfterACrash(t *testing.T) {
 		}
 		return err
 	})
+	boot.Eventually(t, 30*time.Second, "the job is told as completed", func() error {
+		var job struct{ Status string }
+		err := again.Get("/api/v1/assets/job/contoso-ml/mw-"+retrains[0].Key, &job)
+		if err == nil && job.Status != "Completed" {
+			err = fmt.Errorf("%+v", job)
+		}
+		return err
+	})
 	if jobs := l.jobsOf("mw-"); len(jobs) != 1 || jobs[0] != "mw-"+retrains[0].Key {
 		t.Errorf("jobs %v for action %s", jobs, retrains[0].Key)
 	}
