@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -220,7 +221,7 @@ func (w *Worker) question(ctx context.Context, it *item) {
 	call, cancel := context.WithTimeout(ctx, w.o.EnrichTimeout)
 	defer cancel()
 	l := it.later
-	if l.metrics, l.champion, l.err = w.o.Enrich.Enrich(call, it.ev, w.champion); l.err != nil {
+	if l.metrics, l.champion, l.err = w.o.Enrich.Enrich(call, it.ev, w.championOf(it.ev)); l.err != nil {
 		return
 	}
 	l.answered, it.ev.Enriched = true, true
@@ -272,23 +273,54 @@ func (w *Worker) reread(canonical []byte) (*event.Event, error) {
 	return w.o.Parser.Parse(parts[0].Envelope)
 }
 
-// champion implements Champion over the lineage.
-func (w *Worker) champion(ctx context.Context, workspace, model string) (event.Model, error) {
-	name, err := lineage.Load(ctx, w.o.Store, lineage.NewID(lineage.Model, workspace, model))
+// championOf implements Champion over the lineage for one event: the version
+// that was in service when the event happened. What the event itself made is
+// no champion, even where it has taken over by the time it is looked at.
+func (w *Worker) championOf(ev *event.Event) Champion {
+	return func(ctx context.Context, workspace, model string) (event.Model, error) {
+		version, err := w.servedAt(ctx, lineage.NewID(lineage.Model, workspace, model), ev.Time)
+		if err != nil || version == "" || ev.Model != nil && ev.Model.Version == version {
+			return event.Model{}, err
+		}
+		out := event.Model{Name: model, Version: version}
+		doc, err := lineage.Load(ctx, w.o.Store, lineage.NewID(lineage.Model, workspace, model, version))
+		if err != nil || doc == nil {
+			return out, err
+		}
+		for _, e := range doc.Edges {
+			if e.Type == lineage.Produced && !e.Out {
+				out.Job = e.Other.Name()
+			}
+		}
+		if ev.Run != nil && out.Job == ev.Run.ID {
+			return event.Model{}, nil
+		}
+		return out, nil
+	}
+}
+
+// servedAt is the version of a model that its newest deployment served at a
+// time, else the version that is in service now; "" if there is none.
+func (w *Worker) servedAt(ctx context.Context, model lineage.ID, at time.Time) (version string, err error) {
+	name, err := lineage.Load(ctx, w.o.Store, model)
 	if err != nil || name == nil || name.Text("serving") == "" {
-		return event.Model{}, err
+		return "", err
 	}
-	out := event.Model{Name: model, Version: name.Text("serving")}
-	version, err := lineage.Load(ctx, w.o.Store, lineage.NewID(lineage.Model, workspace, model, out.Version))
-	if err != nil || version == nil {
-		return out, err
+	deployment, err := lineage.Load(ctx, w.o.Store, lineage.ID(name.Text("servingAt")))
+	if err != nil || deployment == nil {
+		return name.Text("serving"), err
 	}
-	for _, e := range version.Edges {
-		if e.Type == lineage.Produced && !e.Out {
-			out.Job = e.Other.Name()
+	for _, served := range slices.Backward(deployment.ServedHistory()) {
+		if served.Since.After(at) {
+			continue
+		}
+		for _, m := range served.Models {
+			if m.Name() == model.Name() {
+				return m.Version(), nil
+			}
 		}
 	}
-	return out, nil
+	return name.Text("serving"), nil
 }
 
 // nextTry is the message for the next try: after what the service asked for,

@@ -60,13 +60,21 @@ func (*azure) answer(ctx context.Context, ev *event.Event, champion worker.Champ
 	case ev.Run != nil:
 		ev.Run.Facts = map[string]string{"environment": "azureml:sklearn:5"}
 		ev.Run.Inputs = []event.DataRef{{Name: "churn-data", Version: "7"}}
-		metrics = map[string]float64{"accuracy": 0.7}
+		metrics = accuracyOf(ev.Run.ID)
 	}
 	serving, err := champion(ctx, ev.Workspace.Alias, "m")
 	if serving.Job != "" {
-		championMetrics = map[string]float64{"accuracy": 0.9}
+		championMetrics = accuracyOf(serving.Job)
 	}
 	return metrics, championMetrics, err
+}
+
+// accuracyOf are the metrics of a job: the old one was better.
+func accuracyOf(job string) map[string]float64 {
+	if job == "old" {
+		return map[string]float64{"accuracy": 0.9}
+	}
+	return map[string]float64{"accuracy": 0.7}
 }
 
 func (a *azure) set(fail func() error, hang bool) {
@@ -214,15 +222,17 @@ func TestAnAzureThatHangsHoldsUpNoEvent(t *testing.T) {
 	})
 }
 
-func TestAChallengerIsComparedWithTheChampion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, `
+const worseThanChampion = `
 policies:
   - name: worse
     on: [job.completed]
     when: has(metrics.accuracy) && has(champion.metrics.accuracy) && metrics.accuracy < champion.metrics.accuracy
     then: [{review: {severity: critical}}]
-`, nil)
+`
+
+func TestAChallengerIsComparedWithTheChampion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, worseThanChampion, nil)
 		r.enrich = &azure{}
 		r.send(envelope("ModelRegistered", "m1", "models/m:1", 0, map[string]any{"modelName": "m", "modelVersion": "1", "modelProperties": map[string]any{"azureml.runId": "old"}}),
 			envelope("ModelDeployed", "d1", "endpoints/ep", 1, map[string]any{"serviceName": "ep", "modelIds": "m:1"}))
@@ -231,6 +241,26 @@ policies:
 		r.work(time.Minute)
 		if n := r.effects.of(policy.Review); n != 1 {
 			t.Errorf("%d reviews, want 1", n)
+		}
+	})
+}
+
+// TestAChallengerThatTookOverIsComparedWithItsPredecessor: what it is compared
+// with is who was in service then, not who is when somebody looks.
+func TestAChallengerThatTookOverIsComparedWithItsPredecessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, worseThanChampion, nil)
+		r.enrich = &azure{}
+		for i, job := range []string{"old", "new"} {
+			version, minute := fmt.Sprint(i+1), 10*i
+			r.send(envelope("ModelRegistered", "m"+version, "models/m:"+version, minute+1, map[string]any{"modelName": "m", "modelVersion": version, "modelProperties": map[string]any{"azureml.runId": job}}),
+				envelope("ModelDeployed", "d"+version, "endpoints/ep", minute+2, map[string]any{"serviceName": "ep", "modelIds": "m:" + version}))
+			r.work(time.Minute)
+			r.send(runEvent("e"+version, job, "Completed", minute, nil))
+			r.work(time.Minute)
+		}
+		if n := r.effects.of(policy.Review); n != 1 {
+			t.Errorf("%d reviews, want one: the new job is worse than the old", n)
 		}
 	})
 }
