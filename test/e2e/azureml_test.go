@@ -462,3 +462,39 @@ func TestThrottlingDelaysAndLosesNothing(t *testing.T) {
 		t.Errorf("jobs %v", jobs)
 	}
 }
+
+// TestABreachThatTheTagLostIsActedOn: thirty features breach, the tag holds a
+// part of them, and the policy asks for one that was cut off.
+func TestABreachThatTheTagLostIsActedOn(t *testing.T) {
+	l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: churnTraining()})
+	_, err := l.RegisterData("churn-data")
+	l.must(err)
+	s := serve(t, t.TempDir(), "--config", l.config(`
+policies: [{name: last, on: [monitor.breached], when: breach.feature == "feature_29", then: [{review: {}}]}]
+`))
+	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events"}))
+	l.train(churn)
+	var features []string
+	for i := range 30 {
+		features = append(features, fmt.Sprintf("feature_%02d", i))
+	}
+	l.must(l.CreateMonitor(sandbox.MonitorSpec{Name: "churn_monitor", Model: "churn", Signals: []sandbox.Signal{
+		{Name: "churn_monitor_data_drift", Threshold: 0.2, Features: features},
+	}}))
+	l.told(s)
+	for _, f := range features {
+		l.must(l.ShiftData(f, 3))
+	}
+	run, err := l.RunMonitor("churn_monitor")
+	l.must(err)
+	if len(run.Violations) != len(features) {
+		t.Fatalf("%d violations", len(run.Violations))
+	}
+	boot.Eventually(t, 30*time.Second, "a review tells of the last feature", func() error {
+		reviews, err := list[struct{ Title string }](s, "/api/v1/reviews", nil)
+		if err == nil && (len(reviews) != 1 || !strings.Contains(reviews[0].Title, "feature_29")) {
+			err = fmt.Errorf("reviews %+v", reviews)
+		}
+		return err
+	})
+}
