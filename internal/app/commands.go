@@ -191,23 +191,8 @@ func (c *commands) runCheck(cmd *cobra.Command, s *settings, connect bool) error
 	if err != nil {
 		return err
 	}
-	for _, sentence := range effect.Unavailable(cfg.Targets) {
-		_, _ = fmt.Fprintln(out, "warning:", sentence)
-	}
-	if len(cfg.AzureML.Workspaces) == 0 {
-		for _, name := range effect.NeedAzureML(cfg.Targets) {
-			_, _ = fmt.Fprintf(out, "warning: targets.%s: acts in Azure Machine Learning, and azureML.workspaces names no workspace: actions on it will fail\n", name)
-		}
-	}
-	_, err = effect.New(cfg.Targets, effect.Deps{LookupEnv: lookup(secrets.get), SandboxURL: "http://127.0.0.1:1/"})
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		_, _ = fmt.Fprintln(out, "warning:", err)
-	case err != nil:
+	if err := checkTargets(cfg, secrets, out); err != nil {
 		return err
-	}
-	for _, name := range secrets.missing {
-		_, _ = fmt.Fprintf(out, "warning: the environment variable %s is not set here; the service will need it\n", name)
 	}
 	if connect {
 		if err := tryDependencies(cmd.Context(), cfg, c.getenv, out); err != nil {
@@ -215,6 +200,31 @@ func (c *commands) runCheck(cmd *cobra.Command, s *settings, connect bool) error
 		}
 	}
 	_, _ = fmt.Fprintf(out, "ok: %d policies, %d targets, mode %s, hash %s\n", len(cfg.Policies), len(cfg.Targets), cfg.Mode, set.Hash())
+	return nil
+}
+
+// checkTargets builds what the targets need, and warns of what would fail when
+// the service runs.
+func checkTargets(cfg *Config, secrets *absentSecrets, out io.Writer) error {
+	warn := func(what any) { _, _ = fmt.Fprintln(out, "warning:", what) }
+	for _, sentence := range effect.Unavailable(cfg.Targets) {
+		warn(sentence)
+	}
+	if len(cfg.AzureML.Workspaces) == 0 {
+		for _, name := range effect.NeedAzureML(cfg.Targets) {
+			warn("targets." + name + ": acts in Azure Machine Learning, and azureML.workspaces names no workspace: actions on it will fail")
+		}
+	}
+	_, err := effect.New(cfg.Targets, effect.Deps{LookupEnv: lookup(secrets.get), SandboxURL: "http://127.0.0.1:1/"})
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		warn(err)
+	case err != nil:
+		return err
+	}
+	for _, name := range secrets.missing {
+		warn("the environment variable " + name + " is not set here; the service will need it")
+	}
 	return nil
 }
 

@@ -1,141 +1,19 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/modelwarden/modelwarden/internal/azure/ml"
-	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/sandbox"
 	"github.com/modelwarden/modelwarden/test/boot"
 )
-
-// lab is a simulated workspace with the address that the service asks it at.
-type lab struct {
-	*sandbox.Workspace
-	t      *testing.T
-	server *httptest.Server
-	// around, if set, stands between the service and the workspace.
-	around atomic.Pointer[func(next http.Handler) http.Handler]
-}
-
-func newLab(t *testing.T, o sandbox.Options) *lab {
-	t.Helper()
-	l := &lab{t: t}
-	l.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := l.Handler()
-		if around := l.around.Load(); around != nil {
-			h = (*around)(h)
-		}
-		h.ServeHTTP(w, r)
-	}))
-	t.Cleanup(l.server.Close)
-	o.PublicURL = l.server.URL
-	l.Workspace = sandbox.New(o)
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	l.must(l.Start())
-	return l
-}
-
-func (l *lab) must(err error) {
-	l.t.Helper()
-	if err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// told waits until every event has been delivered and worked off.
-func (l *lab) told(s *server) {
-	l.t.Helper()
-	l.must(l.Flush(l.t.Context()))
-	s.drained(30 * time.Second)
-}
-
-// config writes a configuration that knows the workspace, and rules.
-func (l *lab) config(rules string) string {
-	l.t.Helper()
-	file := filepath.Join(l.t.TempDir(), "modelwarden.yaml")
-	text := fmt.Sprintf("azureML: {endpoint: %q, workspaces: [%q], reconcileEvery: 1s, settle: 1s}\n%s", l.server.URL, l.ID(), rules)
-	l.must(os.WriteFile(file, []byte(text), 0o600))
-	return file
-}
-
-// train runs a component to the end of its job.
-func (l *lab) train(component string) sandbox.Job {
-	l.t.Helper()
-	name, err := l.SubmitJob(sandbox.JobSpec{Component: component, Experiment: "train"})
-	l.must(err)
-	job, err := l.WaitJob(l.t.Context(), name)
-	l.must(err)
-	return job
-}
-
-// monitored makes a monitor for a model, and lets its data shift.
-func (l *lab) monitored(model string) {
-	l.t.Helper()
-	l.must(l.CreateMonitor(sandbox.MonitorSpec{Name: model + "_monitor", Model: model, Signals: []sandbox.Signal{
-		{Name: model + "_monitor_data_drift", Metric: "PopulationStabilityIndex", Features: []string{"age"}, Threshold: 0.2},
-	}}))
-}
-
-// jobsOf counts the jobs that the service asked for.
-func (l *lab) jobsOf(prefix string) (names []string) {
-	l.t.Helper()
-	next := l.server.URL + l.ID() + "/jobs?api-version=2024-10-01"
-	for next != "" {
-		var page struct {
-			Value    []struct{ Name string }
-			NextLink string
-		}
-		l.must(getJSON(next, &page))
-		for _, j := range page.Value {
-			if strings.HasPrefix(j.Name, prefix) && !slices.Contains(names, j.Name) {
-				names = append(names, j.Name)
-			}
-		}
-		next = page.NextLink
-	}
-	return names
-}
-
-func getJSON(address string, into any) error {
-	b, err := boot.Download(address, "")
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(b, into)
-}
-
-const churn = "train_churn"
-
-func churnTraining() []sandbox.Training {
-	return []sandbox.Training{{Component: churn, Model: "churn", Data: "churn-data", Endpoint: "churn-ep", Tags: map[string]string{"owner": "risk-ml"}}}
-}
-
-const retrainRules = `
-policies:
-  - name: drift
-    on: [monitor.breached]
-    match: {model: "churn"}
-    then: [{retrain: {target: pipeline}}, {review: {severity: warning}}]
-targets:
-  pipeline: {azureml: {workspace: contoso-ml, component: "azureml:train_churn:1", experiment: churn-retrain}}
-`
 
 // TestAJobThatWasSubmittedIsAdoptedAfterACrash kills the service in the moment
 // between Azure ML's taking the job and the service's learning of it.
@@ -257,60 +135,6 @@ targets: {pipeline: {azureml: {workspace: contoso-ml, component: "azureml:train_
 	}
 }
 
-// TestABadDeploymentIsRolledBack: version 2 takes over from version 1 on a
-// deployment of its own, and its window breaches.
-func TestABadDeploymentIsRolledBack(t *testing.T) {
-	for name, c := range map[string]struct {
-		approved string
-		state    string
-		traffic  map[string]int
-	}{
-		"to an approved one":   {"true", "succeeded", map[string]int{"blue": 100}},
-		"not to an unapproved": {"false", "failed", map[string]int{"green": 100}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			training := churnTraining()
-			training[0].Endpoint, training[0].Tags = "", map[string]string{"modelwarden.approved": c.approved}
-			l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: training})
-			_, err := l.RegisterData("churn-data")
-			l.must(err)
-			s := serve(t, t.TempDir(), "--config", l.config(`
-policies: [{name: bad, on: [monitor.breached], then: [{rollback: {target: back}}]}]
-targets: {back: {rollback: {workspace: contoso-ml, endpoint: churn-ep, dryRun: false}}}
-`))
-			l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events"}))
-			client, err := ml.New(ml.Options{Endpoint: l.server.URL, PollEvery: time.Second})
-			l.must(err)
-			ws := event.Workspace{Alias: "contoso-ml", ID: l.ID()}
-			l.monitored("churn")
-			for version, deployment := range []string{"blue", "green"} {
-				l.train(churn)
-				l.must(l.Deploy("churn-ep", deployment, "churn", fmt.Sprint(version+1)))
-				if version == 0 {
-					_, err := l.RunMonitor("churn_monitor")
-					l.must(err)
-				}
-			}
-			l.must(client.SetTraffic(t.Context(), ws, "churn-ep", map[string]int{"blue": 100}, map[string]int{"blue": 0, "green": 100}))
-			l.told(s)
-			l.must(l.ShiftData("age", 1))
-			_, err = l.RunMonitor("churn_monitor")
-			l.must(err)
-			boot.Eventually(t, 30*time.Second, "the rollback ended", func() error {
-				all, err := list[action](s, "/api/v1/actions", url.Values{"type": {"rollback"}})
-				if err == nil && (len(all) != 1 || all[0].State != c.state) {
-					err = fmt.Errorf("%+v", all)
-				}
-				return err
-			})
-			ep, err := client.Endpoint(t.Context(), ws, "churn-ep")
-			if err != nil || !maps.Equal(ep.Traffic, c.traffic) {
-				t.Errorf("traffic %v, want %v, %v", ep.Traffic, c.traffic, err)
-			}
-		})
-	}
-}
-
 // retrains reads the retrain actions, newest first.
 func retrains(s *server) ([]retrain, error) {
 	return list[retrain](s, "/api/v1/actions", url.Values{"type": {"retrain"}})
@@ -379,50 +203,6 @@ func TestRetrainsThatDoNotHelpSuspendThePolicy(t *testing.T) {
 	if jobs := l.jobsOf("mw-"); len(jobs) != 2 {
 		t.Errorf("jobs %v, want two", jobs)
 	}
-}
-
-// TestStageAndReviewAreWrittenBack looks at the tags of the model version in
-// the workspace.
-func TestStageAndReviewAreWrittenBack(t *testing.T) {
-	l := newLab(t, sandbox.Options{TrainTime: 50 * time.Millisecond, Training: churnTraining()})
-	_, err := l.RegisterData("churn-data")
-	l.must(err)
-	config := l.config("url: https://modelwarden.example\npolicies: [{name: drift, on: [monitor.breached], then: [{review: {}}]}]\n")
-	t.Setenv("MODELWARDEN_AZUREML_WRITE_BACK", "true")
-	s := serve(t, t.TempDir(), "--config", config)
-	l.must(l.Subscribe(sandbox.Subscription{URL: s.URL + "/events"}))
-	client, err := ml.New(ml.Options{Endpoint: l.server.URL})
-	l.must(err)
-	tagged := func(name, want string) {
-		t.Helper()
-		boot.Eventually(t, 30*time.Second, name+" is written back", func() error {
-			m, err := client.ModelVersion(t.Context(), event.Workspace{Alias: "contoso-ml", ID: l.ID()}, "churn", "1")
-			if got, there := m.Tags[name]; err == nil && (got != want || there != (want != "")) {
-				err = fmt.Errorf("tags are %v", m.Tags)
-			}
-			return err
-		})
-	}
-	l.train(churn)
-	tagged("modelwarden.stage", "deployed")
-	l.monitored("churn")
-	l.must(l.ShiftData("age", 1))
-	_, err = l.RunMonitor("churn_monitor")
-	l.must(err)
-	var reviews []struct{ ID string }
-	boot.Eventually(t, 30*time.Second, "a review is open", func() (err error) {
-		if reviews, err = list[struct{ ID string }](s, "/api/v1/reviews", nil); err == nil && len(reviews) != 1 {
-			err = fmt.Errorf("%+v", reviews)
-		}
-		return err
-	})
-	tagged("modelwarden.review", "https://modelwarden.example/reviews/"+reviews[0].ID)
-	r, err := http.Post(s.URL+"/api/v1/reviews/"+reviews[0].ID+"/resolve", "application/json", strings.NewReader(`{"by":"on-call","why":"known"}`))
-	if err != nil || r.StatusCode != http.StatusOK {
-		t.Fatal(r, err)
-	}
-	_ = r.Body.Close()
-	tagged("modelwarden.review", "")
 }
 
 // TestThrottlingDelaysAndLosesNothing lets ARM refuse for a while everything
