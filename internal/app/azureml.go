@@ -1,6 +1,8 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,6 +39,28 @@ func (c *Config) machineLearning(creds *credentials, log *zap.Logger) (*ml.Clien
 		return nil, fmt.Errorf("azureML: %w", err)
 	}
 	return client, nil
+}
+
+// tryMachineLearning reads something of every configured workspace.
+func (c *Config) tryMachineLearning(ctx context.Context, creds *credentials) error {
+	client, err := c.machineLearning(creds, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	if client == nil {
+		return errNotConfigured
+	}
+	parser, err := event.NewParser(c.Events.options())
+	if err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	var errs []error
+	for _, ws := range c.workspaces(parser) {
+		if _, _, err := client.Monitors(ctx, ws, ""); err != nil {
+			errs = append(errs, fmt.Errorf("workspace %s: %w", ws.Alias, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // wireAzureML makes the client and what looks after workspaces with it.

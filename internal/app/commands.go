@@ -151,7 +151,7 @@ func (c *commands) check() *cobra.Command {
 		Long: `Check a configuration: every problem is named with file, line and column.
 With --connect it also tries what the configuration depends on, with the rights
 that the service needs there: the data folder, the address, the key servers of
-Entra ID, Service Bus, Cosmos DB and Event Grid. What is missing is named, a
+Entra ID, Service Bus, Cosmos DB, Event Grid and Azure Machine Learning. What is missing is named, a
 role that has to be assigned too.`,
 		Example: "  modelwarden check modelwarden.yaml\n  modelwarden check --connect --config modelwarden.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {

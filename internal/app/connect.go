@@ -35,6 +35,7 @@ func tryDependencies(ctx context.Context, c *Config, getenv func(string) string,
 		{"Cosmos DB " + c.Store.Cosmos.Endpoint, func(ctx context.Context) error { return c.tryCosmos(ctx, creds) }},
 		{"Event Grid namespace " + c.Pull.Endpoint, func(ctx context.Context) error { return c.tryPull(ctx, creds) }},
 		{"Event Grid topic " + c.Publish.Endpoint, func(ctx context.Context) error { return c.tryPublish(ctx, creds) }},
+		{"Azure Machine Learning", func(ctx context.Context) error { return c.tryMachineLearning(ctx, creds) }},
 	} {
 		bound, cancel := context.WithTimeout(ctx, connectTimeout)
 		err := d.try(bound)

@@ -69,6 +69,20 @@ targets: {back: {rollback: {workspace: contoso-ml, endpoint: churn-ep, dryRun: f
 	}
 }
 
+func TestCheckConnectTriesAzureML(t *testing.T) {
+	l := newLab(t, sandbox.Options{})
+	said := &boot.Tail{}
+	check := []string{"check", "--connect", "--listen", "127.0.0.1:0", "--data", t.TempDir()}
+	if code := runCommand(t, said, append(check, "--config", l.config(""))...); code != 0 || !strings.Contains(said.String(), "Azure Machine Learning: ok") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+	t.Setenv("MODELWARDEN_AZUREML_WORKSPACES", strings.Replace(l.ID(), "contoso-ml", "no-such-workspace", 1))
+	said = &boot.Tail{}
+	if code := runCommand(t, said, append(check, "--config", l.config(""))...); code == 0 || !strings.Contains(said.String(), "no-such-workspace") {
+		t.Errorf("exit %d: %s", code, said)
+	}
+}
+
 // TestStageAndReviewAreWrittenBack looks at the tags of the model version in
 // the workspace.
 func TestStageAndReviewAreWrittenBack(t *testing.T) {
