@@ -185,6 +185,9 @@ func (a *App) wireWorker(parser *event.Parser) (err error) {
 	if a.enricher != nil {
 		o.Enrich = a.enricher
 	}
+	if !a.engines.sole {
+		o.Documents = 8192 // each miss is a request and its units
+	}
 	a.worker, err = worker.New(o)
 	return err
 }

@@ -69,6 +69,9 @@ type Options struct {
 	Batch int
 	// Loops is how many batches are in work at once. Defaults to 2.
 	Loops int
+	// Documents is how many assets are kept at hand, a few KiB each. Defaults
+	// to 2048, which suits a store that reads at no cost.
+	Documents int
 	// EffectTimeout bounds one call of an effector. Defaults to 30 s.
 	EffectTimeout time.Duration
 	// RunTimeout is how long a retrain's run may go without an end before the
@@ -108,7 +111,7 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
 	}
-	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(2048), acting: make(chan struct{}, maxActing), asking: make(chan struct{}, maxAsking)}, nil
+	return &Worker{o: o, metrics: m, done: newRecent(16_384), documents: newDocuments(o.Documents), acting: make(chan struct{}, maxActing), asking: make(chan struct{}, maxAsking)}, nil
 }
 
 func (o *Options) setDefaults() {
@@ -123,6 +126,7 @@ func (o *Options) setDefaults() {
 	}
 	defaultTo(&o.Batch, 500)
 	defaultTo(&o.Loops, 2)
+	defaultTo(&o.Documents, 2048)
 	defaultTo(&o.EffectTimeout, 30*time.Second)
 	defaultTo(&o.EnrichWait, 2*time.Minute)
 	defaultTo(&o.EnrichFor, 6*time.Hour)
