@@ -11,6 +11,9 @@ import (
 // Azure Machine Learning have them [CLI (v2) schedule YAML schema]. ok is
 // false for what it does not understand or what runs less than twice in the
 // two years from now.
+//
+// Libraries for cron give the next run after a time; a schedule of every
+// minute would be asked a million times. Here a day is looked at as a whole.
 func cronGap(expr string, from time.Time) (gap time.Duration, ok bool) {
 	f := strings.Fields(expr)
 	if len(f) != 5 {

@@ -6,7 +6,9 @@ import (
 )
 
 // alphabet85 is 85 characters that JSON never escapes, neither in the way
-// that is safe for HTML. Five of them carry four bytes.
+// that is safe for HTML. Five of them carry four bytes. (encoding/ascii85 has
+// quotes and backslashes in its alphabet, which JSON doubles, and base 64 is a
+// sixteenth longer.)
 const alphabet85 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%()*+,-./:;=?@[]^_`{"
 
 // values85 maps a character to its value plus one; 0 is not in the alphabet.
