@@ -41,7 +41,7 @@ type Client struct {
 	line      atomic.Pointer[line] // the connection, nil before the first
 	sender    slot[*azservicebus.Sender]
 	manager   slot[*azservicebus.Receiver] // renews and settles by lock token
-	graveyard slot[*azservicebus.Receiver] // peeks at the dead letters
+	graveyard slot[*azservicebus.Receiver] // peeks at the dead letters, and settles them by lock token
 	digging   turns                        // for who locks a dead letter
 	linking   turns                        // for who opens links
 	pool      *pool

@@ -94,7 +94,7 @@ func parseID(id string) (int64, bool) {
 }
 
 // peekDead looks at up to n dead letters from a sequence number on. Without a
-// number nobody could find them again, so such are left out.
+// number nobody could find one again, so that is an error.
 func (c *Client) peekDead(ctx context.Context, from int64, n int) ([]*azservicebus.ReceivedMessage, error) {
 	var page []*azservicebus.ReceivedMessage
 	err := c.graveyard.use(ctx, callLimit, func(ctx context.Context, r *azservicebus.Receiver) error {

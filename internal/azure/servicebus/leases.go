@@ -25,6 +25,9 @@ type held struct {
 	attempt  int
 	enqueued time.Time
 	until    time.Time
+	// manager settles by lock token at the management node of the queue that
+	// the message came from; nil is the main queue's.
+	manager *slot[*azservicebus.Receiver]
 	// adrift means that a verdict over its source came to an unknown end: only
 	// the lock token is left.
 	adrift bool

@@ -70,7 +70,7 @@ func (c *Client) exhume(ctx context.Context, id string, first func(context.Conte
 		dug = append(dug, found)
 		return err
 	}
-	return c.finish(ctx, &held{raw: found, from: grave}, complete)
+	return c.finish(ctx, &held{raw: found, from: grave, manager: &c.graveyard}, complete)
 }
 
 // rebury gives back what was locked on the way. The link is closed before: it

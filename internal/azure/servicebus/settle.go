@@ -183,7 +183,11 @@ func (c *Client) finish(ctx context.Context, h *held, carryOut verdict) error {
 			h.from.die()
 		}
 	}
-	return c.finishByToken(ctx, h.raw.LockToken, carryOut)
+	manager := &c.manager
+	if h.manager != nil {
+		manager = h.manager
+	}
+	return c.finishByToken(ctx, manager, h.raw.LockToken, carryOut)
 }
 
 // finishOverLink gives up as soon as the link is dead.
@@ -194,11 +198,11 @@ func (c *Client) finishOverLink(ctx context.Context, h *held, carryOut verdict) 
 	return c.do(ctx, settleLimit, func(ctx context.Context) error { return carryOut(ctx, h.from.Receiver, h.raw) })
 }
 
-// finishByToken settles over the queue's management node. The lock is renewed
+// finishByToken settles over a queue's management node. The lock is renewed
 // first: unlike a verdict, that call says at once that a link is broken, and it
 // tells whether there still is a lock.
-func (c *Client) finishByToken(ctx context.Context, token [16]byte, carryOut verdict) error {
-	return c.leaseFault(ctx, c.manager.use(ctx, settleLimit, func(ctx context.Context, r *azservicebus.Receiver) error {
+func (c *Client) finishByToken(ctx context.Context, manager *slot[*azservicebus.Receiver], token [16]byte, carryOut verdict) error {
+	return c.leaseFault(ctx, manager.use(ctx, settleLimit, func(ctx context.Context, r *azservicebus.Receiver) error {
 		bare := &azservicebus.ReceivedMessage{LockToken: token}
 		if err := r.RenewMessageLock(ctx, bare, nil); err != nil {
 			return err
