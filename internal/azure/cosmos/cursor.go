@@ -41,7 +41,7 @@ func makeCursor(q lineage.Query, key string) string {
 func openCursor(q lineage.Query) (key string, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(q.Cursor)
 	head := append([]byte{cursorVersion}, fingerprint(q)...)
-	if err != nil || len(b) <= len(head) || !bytes.HasPrefix(b, head) || !utf8.Valid(b) && !utf8.Valid(b[len(head):]) {
+	if err != nil || len(b) <= len(head) || !bytes.HasPrefix(b, head) || !utf8.Valid(b[len(head):]) {
 		return "", lineage.ErrBadCursor
 	}
 	return string(b[len(head):]), nil

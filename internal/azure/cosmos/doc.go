@@ -32,7 +32,9 @@
 // the commit that wrote them. That leaves one case nobody can tell: a commit
 // that took effect, whose answer was lost, and all of whose records others
 // have changed since. It counts as not made; for a commit with a condition
-// that means a conflict, one of upserts alone is made again.
+// that means a conflict, one of upserts alone is made again. One of deletes
+// alone leaves no mark: where one of its records is there again, it is made
+// again, too.
 //
 // # Request units
 //

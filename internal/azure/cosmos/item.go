@@ -71,8 +71,8 @@ func orderKey(sort, id string) string { return escape(sort) + " " + id }
 // appendExpiry writes e and ttl. The service counts from the item's _ts,
 // which is cut to seconds: so one more second, else it could forget early.
 func appendExpiry(b []byte, expires, now time.Time) []byte {
-	left := expires.Sub(now)
-	seconds := int64(min(max(0, (left+time.Second-1)/time.Second)+1, math.MaxInt32))
+	left := min(max(0, expires.Sub(now)), math.MaxInt32*time.Second)
+	seconds := int64(min((left+time.Second-1)/time.Second+1, math.MaxInt32))
 	b = strconv.AppendInt(append(b, `"e":`...), ceilMillis(expires), 10)
 	b = strconv.AppendInt(append(b, `,"ttl":`...), seconds, 10)
 	return append(b, ',')

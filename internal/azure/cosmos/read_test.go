@@ -189,6 +189,21 @@ func TestRecordsExpire(t *testing.T) {
 	})
 }
 
+// TestWhatExpiresInAgesIsKept: further off than a Duration, or the service's
+// seconds, can say.
+func TestWhatExpiresInAgesIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := openHarness(t, server.Options{})
+		c := record(lineage.Create, "a", "1", "")
+		c.Record.Expires = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		h.commit(t, c)
+		h.Advance(time.Hour)
+		if a := h.get(t, "a"); a.Version == "" {
+			t.Error("forgotten")
+		}
+	})
+}
+
 // TestListLeavesTheRest: a short page and a full one are more than the limit,
 // and the service has no more; what was left must not be lost.
 func TestListLeavesTheRest(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -77,11 +78,13 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// checkEndpoint refuses to send keys and tokens in the clear.
+// checkEndpoint refuses to send keys and tokens in the clear. What it refuses
+// it does not repeat, and it refuses all but the address itself: half of a
+// connection string has the key behind it.
 func checkEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.User != nil {
-		return fmt.Errorf("cosmos: the endpoint %q is no address: want one like https://contoso.documents.azure.com", endpoint)
+	if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("cosmos: the endpoint is no plain address: want one like https://contoso.documents.azure.com, with the key given apart")
 	}
 	if u.Scheme == "https" {
 		return nil
@@ -89,7 +92,7 @@ func checkEndpoint(endpoint string) error {
 	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()) {
 		return nil
 	}
-	return fmt.Errorf("cosmos: the endpoint %q is not https", endpoint)
+	return errors.New("cosmos: the endpoint is not https")
 }
 
 // Close ends the use of the Store: later calls answer lineage.ErrClosed.
