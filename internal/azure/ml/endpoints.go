@@ -83,6 +83,9 @@ func (c *Client) Endpoints(ctx context.Context, ws event.Workspace, cursor strin
 	out := make([]azureml.Endpoint, 0, len(list.Value))
 	for i := range list.Value {
 		e, err := c.withDeployments(ctx, p, &list.Value[i])
+		if isNotFound(err) {
+			continue // deleted since it was listed
+		}
 		if err != nil {
 			return nil, "", fault(doing, err)
 		}

@@ -1,6 +1,7 @@
 package ml
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,7 +39,7 @@ func (c *Client) outcome(ctx context.Context, p place, job *azureml.Job) {
 	}
 	job.Started, job.Ended = d.StartTimeUTC, d.EndTimeUTC
 	if job.Status != "Completed" {
-		job.Error = first(job.Error, clip(d.Error.Error.Message, maxError))
+		job.Error = cmp.Or(job.Error, clip(d.Error.Error.Message, maxError))
 	}
 }
 

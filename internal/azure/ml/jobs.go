@@ -1,6 +1,7 @@
 package ml
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -114,8 +115,8 @@ func (r *jobResource) job(p place) azureml.Job {
 	out := azureml.Job{
 		Name: r.Name, DisplayName: j.DisplayName, Experiment: j.ExperimentName, Type: snake(j.JobType), Status: j.Status,
 		Component: p.short(j.ComponentID), Compute: p.short(j.ComputeID),
-		Code:        p.short(first(j.CodeID, j.Trial.CodeID)),
-		Environment: p.short(first(j.EnvironmentID, j.Trial.EnvironmentID)),
+		Code:        p.short(cmp.Or(j.CodeID, j.Trial.CodeID)),
+		Environment: p.short(cmp.Or(j.EnvironmentID, j.Trial.EnvironmentID)),
 		Tags:        j.Tags, Properties: j.Properties, Created: r.SystemData.CreatedAt, Studio: j.Services["Studio"].Endpoint,
 	}
 	for name, in := range j.Inputs {
@@ -132,12 +133,12 @@ func (r *jobResource) job(p place) azureml.Job {
 	}
 	for _, key := range parentKeys {
 		if v := j.Properties[key]; v != r.Name {
-			out.Parent = first(out.Parent, v)
+			out.Parent = cmp.Or(out.Parent, v)
 		}
 	}
 	if out.Status == "Failed" {
 		for _, name := range slices.Sorted(maps.Keys(j.Services)) {
-			out.Error = first(out.Error, clip(j.Services[name].ErrorMessage, maxError))
+			out.Error = cmp.Or(out.Error, clip(j.Services[name].ErrorMessage, maxError))
 		}
 	}
 	return out
@@ -160,14 +161,4 @@ func (in ioResource) input() azureml.Input {
 // isPath says whether a URI leads to files rather than to a data asset.
 func isPath(uri string) bool {
 	return segment(uri, "datastores") != "" || (segment(uri, "data") == "" && strings.Contains(uri, "://"))
-}
-
-// first is the first text that is not empty.
-func first(texts ...string) string {
-	for _, s := range texts {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
 }

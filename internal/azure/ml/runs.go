@@ -1,6 +1,7 @@
 package ml
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"math"
@@ -71,7 +72,7 @@ func (c *Client) run(ctx context.Context, base, id string) (azureml.Run, error) 
 	}
 	info, data := r.Run.Info, r.Run.Data
 	out := azureml.Run{
-		ID: first(info.RunID, id), Experiment: info.ExperimentID, Status: info.Status,
+		ID: cmp.Or(info.RunID, id), Experiment: info.ExperimentID, Status: info.Status,
 		Metrics: make(map[string]float64, len(data.Metrics)), Params: texts(data.Params), Tags: texts(data.Tags),
 	}
 	for _, m := range data.Metrics {

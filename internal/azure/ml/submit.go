@@ -1,6 +1,7 @@
 package ml
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,7 @@ func (c *Client) input(ctx context.Context, p place, value any) (armmachinelearn
 	if err != nil {
 		return nil, err
 	}
-	if version = first(version, latest); version == "" {
+	if version = cmp.Or(version, latest); version == "" {
 		return nil, fmt.Errorf("data asset %s has no version: %w", name, lineage.ErrNotFound)
 	}
 	return dataInput(kind, "azureml:"+name+":"+version), nil
