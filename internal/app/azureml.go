@@ -80,7 +80,7 @@ func (a *App) wireAzureML(parser *event.Parser) (err error) {
 	workspaces := func() []event.Workspace { return a.around }
 	a.backfiller, err = azureml.NewBackfiller(azureml.BackfillerOptions{
 		Lister: a.azure, Source: a.azure, Store: a.engines.store, Queue: a.engines.queue, Parser: parser, Workspaces: workspaces,
-		Name: randomName(), Logger: a.log, Registerer: a.registry,
+		Lookback: time.Duration(c.Lookback), Name: randomName(), Logger: a.log, Registerer: a.registry,
 	})
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ type Job struct {
 	Studio string
 }
 
-// Ended says whether the job's status is final.
+// IsEnded says whether the job's status is final.
 func (j Job) IsEnded() bool {
 	switch j.Status {
 	case "Completed", "Failed", "Canceled", "NotResponding":

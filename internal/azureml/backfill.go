@@ -32,6 +32,8 @@ type BackfillerOptions struct {
 	Parser     *event.Parser
 	Workspaces func() []event.Workspace
 
+	// Lookback is the reconciler's, see ReconcilerOptions. Defaults to 24 h.
+	Lookback time.Duration
 	// Rate is how many events a backfill sends in a second, on average; each
 	// makes workers ask Azure Machine Learning, too. Defaults to 2.
 	Rate float64
@@ -65,6 +67,7 @@ func NewBackfiller(o BackfillerOptions) (*Backfiller, error) {
 	if o.Lister == nil || o.Source == nil || o.Store == nil || o.Queue == nil || o.Parser == nil || o.Workspaces == nil {
 		return nil, errors.New("backfiller: Lister, Source, Store, Queue, Parser and Workspaces are required")
 	}
+	orElse(&o.Lookback, 24*time.Hour)
 	orElse(&o.Rate, 2)
 	orElse(&o.MaxWaiting, 1000)
 	orElse(&o.Poll, 5*time.Second)
@@ -141,6 +144,6 @@ func (b *Backfiller) work(ctx context.Context, ws event.Workspace, job lineage.B
 			b.o.Logger.Debug("can't give up the lease; it runs out by itself", zap.Error(err))
 		}
 	}()
-	w := &fill{Backfiller: b, ws: ws, lease: l, job: job, version: version, renewed: b.o.Now()}
+	w := &fill{Backfiller: b, ws: ws, lease: l, job: job, version: version}
 	return w.run(ctx)
 }

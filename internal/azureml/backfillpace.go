@@ -36,7 +36,7 @@ func (w *fill) save(ctx context.Context) error {
 		}
 		return err
 	}
-	w.version, w.renewed = versions[0], w.o.Now()
+	w.version = versions[0]
 	return nil
 }
 
@@ -47,18 +47,6 @@ func (w *fill) unchanged(ctx context.Context) error {
 		err = errBackfillChanged
 	}
 	return err
-}
-
-// renew keeps the lease while a page is worked on.
-func (w *fill) renew(ctx context.Context) error {
-	if w.o.Now().Sub(w.renewed) < leaseFor/4 {
-		return nil
-	}
-	if _, err := w.lease.commit(ctx); err != nil {
-		return err
-	}
-	w.renewed = w.o.Now()
-	return nil
 }
 
 // yield waits for the rate, and then for the queue: what waits in it is live.
@@ -84,7 +72,7 @@ func (w *fill) pause(ctx context.Context, d time.Duration) error {
 		if !sleep(ctx, min(d, w.o.Poll)) {
 			return ctx.Err()
 		}
-		if err := w.renew(ctx); err != nil {
+		if err := w.lease.renew(ctx); err != nil {
 			return err
 		}
 		if err := w.unchanged(ctx); err != nil {

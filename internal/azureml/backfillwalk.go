@@ -31,8 +31,6 @@ type fill struct {
 	lease   *lease
 	job     lineage.Backfill
 	version string
-	// renewed is when the lease was renewed last.
-	renewed time.Time
 	// until is where history ends and the reconciler's time begins: what came
 	// later is not told here, where it would cause nothing.
 	until time.Time
@@ -80,17 +78,14 @@ func (w *fill) run(ctx context.Context) error {
 	return nil
 }
 
-// reconcilerBegins is how far back the reconciler's time will begin where it
-// has not run yet; see ReconcilerOptions.Lookback.
-const reconcilerBegins = 24 * time.Hour
-
-// bound learns where history ends.
+// bound learns where history ends: where the reconciler's time begins, or will
+// begin if it has not run yet.
 func (w *fill) bound(ctx context.Context) error {
 	got, err := w.o.Store.Get(ctx, w.lease.partition, stateRecord)
 	if err != nil {
 		return err
 	}
-	w.until = w.job.Requested.Add(-reconcilerBegins)
+	w.until = w.job.Requested.Add(-w.o.Lookback)
 	if got[0].Version == "" {
 		return nil
 	}
@@ -117,7 +112,7 @@ func (w *fill) stumble(ctx context.Context, err error, failures *int) error {
 	switch {
 	case errors.As(err, &later):
 		pause = max(pause, later.After)
-	case errors.As(err, &permanent) && w.job.Cursor != "" && w.restarted != w.job.Phase:
+	case (errors.As(err, &permanent) || errors.Is(err, lineage.ErrNotFound)) && w.job.Cursor != "" && w.restarted != w.job.Phase:
 		w.job.Cursor, w.restarted = "", w.job.Phase
 	case errors.As(err, &permanent):
 		w.end(lineage.BackfillFailed)
@@ -157,7 +152,7 @@ func turn[T any](ctx context.Context, w *fill, list lister[T], next string, see 
 	}
 	enough := false
 	for i := 0; i < len(items) && !enough; i++ {
-		if err := w.renew(ctx); err != nil {
+		if err := w.lease.renew(ctx); err != nil {
 			return err
 		}
 		w.job.Seen++

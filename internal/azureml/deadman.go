@@ -59,6 +59,8 @@ type watchState struct {
 	// Since is when the monitor was seen first, or first enabled again: before
 	// it has run, its window begins there.
 	Since time.Time `json:"since"`
+	// Off says that it was disabled when it was looked at last.
+	Off bool `json:"off,omitempty"`
 	// Raised says that a review may be open.
 	Raised bool `json:"raised,omitempty"`
 	// Logged says that a run of the monitor had metrics; Run is the last one
@@ -82,9 +84,10 @@ func (d *DeadMan) Check(ctx context.Context, ws event.Workspace, m Monitor) (ope
 		return false, err
 	}
 	now := d.o.Now().UTC()
-	if !m.Enabled {
-		state.Since = now.Truncate(24 * time.Hour) // not written at every check
+	if m.Enabled && state.Off {
+		state.Since = now
 	}
+	state.Off = !m.Enabled
 	run, at := newestWindow(doc)
 	d.look(ctx, ws, &state, run)
 	f := finding{monitor: m, id: id, now: now, window: 2*d.interval(m) + d.o.Grace, last: at, state: state, model: watchedModel(m, id, doc)}

@@ -126,6 +126,25 @@ func TestADisabledMonitorMayBeSilent(t *testing.T) {
 	})
 }
 
+// Enabled in the afternoon, a monitor that runs every hour is not late since
+// the morning.
+func TestAnEnabledMonitorBeginsWhenItIsEnabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := newRig(t), daily()
+		m.Every, m.Enabled = time.Hour, false
+		r.check(m, 15*time.Hour)
+		m.Enabled = true
+		r.check(m, 3*time.Minute)
+		if got := r.reviews(); len(got) != 0 {
+			t.Fatalf("%+v", got)
+		}
+		r.check(m, 5*time.Hour)
+		if got := r.reviews(); len(got) != 1 {
+			t.Errorf("%d reviews after it did not run for five hours", len(got))
+		}
+	})
+}
+
 func TestARunThatLoggedNothingIsAFinding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := newRig(t), daily()

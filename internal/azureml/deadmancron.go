@@ -67,7 +67,7 @@ func parseCron(text string, f cronField) (set cronSet, ok bool) {
 		step := 1
 		if stepped {
 			n, err := strconv.Atoi(stepText)
-			if err != nil || n < 1 {
+			if err != nil || n < 1 || n > f.hi {
 				return 0, false
 			}
 			step = n

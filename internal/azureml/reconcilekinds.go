@@ -88,6 +88,12 @@ func (w *round) open(ctx context.Context) error {
 		if !w.spend() {
 			break
 		}
+		// Also before one that can't be read: it must not be the first to be
+		// asked for every time, or nobody would ask for the others.
+		w.state.Asked = name
+		if err := w.lease.renew(ctx); err != nil {
+			return err
+		}
 		j, err := w.ask(ctx, name)
 		if errors.Is(err, lineage.ErrNotFound) {
 			delete(w.state.Open, name) // somebody deleted it
@@ -97,9 +103,8 @@ func (w *round) open(ctx context.Context) error {
 			err = w.job(ctx, j, false)
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, w.save(ctx))
 		}
-		w.state.Asked = name
 	}
 	return w.save(ctx)
 }

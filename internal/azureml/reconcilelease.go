@@ -10,8 +10,8 @@ import (
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
-// leaseFor is how long a lease holds without a sign of life. It is longer than
-// anything its holder does between two writes.
+// leaseFor is how long a lease holds without a sign of life: well over the time
+// that one request to Azure Machine Learning may take.
 const leaseFor = 2 * time.Minute
 
 // errLeaseLost means that another replica took the work over.
@@ -27,6 +27,8 @@ type lease struct {
 	now           func() time.Time
 
 	version string
+	// renewed is when it was written last.
+	renewed time.Time
 }
 
 type leaseRecord struct {
@@ -58,6 +60,16 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 // when the lease is gone.
 func (l *lease) commit(ctx context.Context, changes ...lineage.Change) (versions []string, err error) {
 	return l.write(ctx, leaseRecord{Holder: l.holder, Until: l.now().UTC().Add(leaseFor)}, changes)
+}
+
+// renew keeps the lease between two commits, by a write of its own where the
+// last is some time ago.
+func (l *lease) renew(ctx context.Context) error {
+	if l.now().Sub(l.renewed) < leaseFor/4 {
+		return nil
+	}
+	_, err := l.commit(ctx)
+	return err
 }
 
 // release gives the lease up, unless it is another's. It works under a context
@@ -110,7 +122,7 @@ func (l *lease) write(ctx context.Context, r leaseRecord, changes []lineage.Chan
 	if err != nil {
 		return nil, l.refused(err)
 	}
-	l.version = versions[0]
+	l.version, l.renewed = versions[0], l.now()
 	return versions[1:], nil
 }
 

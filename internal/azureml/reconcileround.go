@@ -193,6 +193,9 @@ func pages[T any](ctx context.Context, w *round, way *walk, list lister[T], see 
 			if enough, err = see(ctx, items[i]); err != nil {
 				return err
 			}
+			if err := w.lease.renew(ctx); err != nil {
+				return err
+			}
 		}
 		if way.Page = next; enough || next == "" {
 			way.Page, way.Swept = "", way.Began
