@@ -119,7 +119,7 @@ type single struct {
 func (s single) Job(_ context.Context, _ event.Workspace, name string) (azureml.Job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.asked("job"); err != nil {
+	if err := s.asked("job " + name); err != nil {
 		return azureml.Job{}, err
 	}
 	for _, j := range s.jobs {

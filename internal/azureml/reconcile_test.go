@@ -3,6 +3,7 @@ package azureml_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -86,6 +87,47 @@ func TestAJobThatRunsForDaysIsFoundWhenItEnds(t *testing.T) {
 		r.round(rec)
 		if asked := r.cloud.requests - before; asked != 4 {
 			t.Errorf("%d requests where nothing runs: the ended job is still asked for", asked)
+		}
+	})
+}
+
+// A job that can't be read fails its round, and no more: the next round asks for
+// the others first.
+func TestAJobThatCannotBeReadStarvesNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		rec := r.reconciler("a")
+		for _, name := range []string{"a_bad_yak", "b_good_yak"} {
+			long := failed(name, time.Now(), time.Time{})
+			long.Status, long.Started = "Running", time.Now()
+			r.cloud.add(long)
+		}
+		for day := range 3 { // until the list does not reach them any more
+			r.cloud.add(failed(fmt.Sprint("short_", day), time.Now(), time.Now()))
+			r.round(rec)
+			time.Sleep(24 * time.Hour)
+			events, _ := r.told()
+			r.learn(events...)
+		}
+		r.cloud.edit(func() {
+			r.cloud.fail = func(what string) error {
+				if what == "job a_bad_yak" {
+					return errors.New("500 Internal Server Error")
+				}
+				return nil
+			}
+		})
+		r.cloud.end("b_good_yak", "Failed", time.Time{})
+		var told []*event.Event
+		for range 2 {
+			time.Sleep(time.Hour)
+			_, _ = rec.Reconcile(t.Context(), workspace)
+			events, _ := r.told()
+			r.learn(events...)
+			told = append(told, events...)
+		}
+		if len(told) != 1 || told[0].Run.ID != "b_good_yak" {
+			t.Errorf("told %v", names(told))
 		}
 	})
 }
