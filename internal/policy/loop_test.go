@@ -64,6 +64,8 @@ func TestTheFirstWindowWithTheVersionInServiceDecides(t *testing.T) {
 			policy.UnknownEfficacy, "version 13 not deployed by the next window, which still breached"},
 		"deployed, not measured": {[]fact{ended("Completed", 10), registered("13", 11), deployed("13", 20), window("before", 15, true)},
 			"", "version 13 deployed, no window was measured since"},
+		"measured up to the very moment": {[]fact{ended("Completed", 10), registered("13", 11), deployed("13", 20), window("old", 20, true)},
+			"", "version 13 deployed, no window was measured since"},
 		"helped": {[]fact{ended("Completed", 10), registered("13", 11), deployed("13", 20), window("before", 15, true), window("w1", 90, false), window("w2", 120, true)},
 			policy.Effective, "version 13 deployed, the next window passed"},
 		"did not help": {[]fact{ended("Completed", 10), registered("13", 11), deployed("13", 20), window("w2", 120, false), window("w1", 90, true)},

@@ -103,3 +103,22 @@ func TestOnlyWantedChangesArePublished(t *testing.T) {
 		}
 	})
 }
+
+// TestAPublicationIsPlannedAgainWithTheChange: a commit that was made and is
+// repeated must not fail for what rides along.
+func TestAPublicationIsPlannedAgainWithTheChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, retrainPolicy, nil)
+		r.publish = everyChange
+		change := policy.Change{ID: "c", Type: policy.StageChanged, Subject: "model/ws/m/1", Time: time.Now(), Data: []byte(`{}`)}
+		for range 2 {
+			extra, _, err := r.publications().Plan(t.Context(), "model/ws/m/1", change)
+			if err != nil || len(extra) != 1 {
+				t.Fatalf("planned %d changes, %v", len(extra), err)
+			}
+			if _, err := r.store.Commit(t.Context(), "model/ws/m/1", extra); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}

@@ -30,6 +30,8 @@ type rig struct {
 	effects  *effects
 	registry *prometheus.Registry
 	names    int
+	// replicas says that workers are not alone on the store.
+	replicas bool
 	// publish, if set, makes the worker publish its changes.
 	publish func(policy.ChangeType) bool
 	// inform and enrich, if set, are the worker's.
@@ -80,7 +82,7 @@ func (r *rig) start() (stop func()) {
 			var permanent *policy.PermanentError
 			return now.Add(time.Duration(attempts) * time.Second), errors.As(err, &permanent) || attempts >= 50
 		},
-		Name: fmt.Sprint("w", r.names), Sole: true, Batch: 16, Publications: r.publications(),
+		Name: fmt.Sprint("w", r.names), Sole: !r.replicas, Batch: 16, Publications: r.publications(),
 		Inform: r.inform, Enrich: r.enrich,
 	})
 	if err != nil {

@@ -288,6 +288,22 @@ func TestDeadLettersOfOthersStay(t *testing.T) {
 	})
 }
 
+// A dead letter of which no copy can be sent stays.
+func TestDeadLetterStaysWhenItCannotBeReplayed(t *testing.T) {
+	tell(t, broker.Queue{}, servicebus.Options{}, func(s story) {
+		s.send(message("a"))
+		s.must(s.settle(s.one(), lineage.Dead, 0))
+		id := s.dead()[0].ID
+		s.faults.On(broker.Sending, "q").Refuse("amqp:unauthorized-access", "no")
+		if err := s.DeadLetters().Replay(s.Context(), id, nil); err == nil {
+			s.Error("it was replayed, although nothing could be sent")
+		}
+		s.counts(broker.Counts{DeadLetter: 1})
+		s.must(s.DeadLetters().Replay(s.Context(), id, nil))
+		s.counts(broker.Counts{Active: 1})
+	})
+}
+
 // A connection that breaks while a dead letter is being removed does not
 // matter: the copy is there, and the dead letter goes by its lock token.
 func TestDeadLetterGoesAlthoughTheLinkBreaks(t *testing.T) {
