@@ -225,7 +225,7 @@ func TestListsLinkToTheirNextPage(t *testing.T) {
 	}{
 		{"", []string{"j9", "j8", "j7", "j6", "j5", "j4", "j3", "j2", "j1", "j0"}},
 		{"&tag=modelwarden.action", []string{"j8", "j6", "j4", "j2", "j0"}},
-		{"&tag=modelwarden.action%3Dk4", []string{"j4"}},
+		{"&tag=modelwarden.action%3Dk4", nil},
 		{"&tag=other", nil},
 	}
 	for _, tt := range tests {

@@ -84,16 +84,15 @@ func (w *Workspace) getJob(rw http.ResponseWriter, r *http.Request) {
 }
 
 // listJobs lists newest first. The query parameter tag keeps jobs that carry
-// a tag, as `key` or `key=value`.
+// a tag, whatever its value.
 func (w *Workspace) listJobs(rw http.ResponseWriter, r *http.Request) {
-	key, value, exact := strings.Cut(r.URL.Query().Get("tag"), "=")
+	key := r.URL.Query().Get("tag")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var found []*job
 	for i := len(w.jobOrder) - 1; i >= 0; i-- {
 		j := w.jobOrder[i]
-		got, tagged := j.tags[key]
-		if key == "" || (tagged && (!exact || got == value)) {
+		if _, tagged := j.tags[key]; tagged || key == "" {
 			found = append(found, j)
 		}
 	}

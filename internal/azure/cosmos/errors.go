@@ -80,12 +80,14 @@ func (e *operationError) Error() string {
 	return fmt.Sprintf("operation %d of the batch failed: %d %s", e.index, e.status, http.StatusText(e.status))
 }
 
+// retryAfter reads the one header that Cosmos DB sends, which unlike that of
+// other services (package answer) may have a fraction.
 func retryAfter(resp *http.Response) time.Duration {
 	if resp == nil {
 		return 0
 	}
 	ms, err := strconv.ParseFloat(resp.Header.Get("x-ms-retry-after-ms"), 64)
-	if err != nil || ms < 0 {
+	if err != nil || !(ms >= 0 && ms < float64(time.Hour/time.Millisecond)) {
 		return 0
 	}
 	return time.Duration(ms * float64(time.Millisecond))

@@ -54,7 +54,7 @@ func (c *Client) earlier(ctx context.Context, p place, spec azureml.BatchSpec) (
 	if origin == "" {
 		return job, false, nil
 	}
-	options := &armmachinelearning.JobsClientListOptions{Tag: to.Ptr(event.OriginTag + "=" + origin)}
+	options := &armmachinelearning.JobsClientListOptions{Tag: to.Ptr(event.OriginTag)} // the filter is documented for keys alone
 	cursor := ""
 	for range earlierPages {
 		list, err := page[jobResource](ctx, c, p.clients.NewJobsClient().NewListPager(p.group, p.name, options), cursor)
