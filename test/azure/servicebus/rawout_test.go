@@ -58,6 +58,22 @@ func TestStaleFlow(t *testing.T) {
 	})
 }
 
+// A client may still give credit on a link that it has just left.
+func TestFlowAfterDetach(t *testing.T) {
+	within(t, servicebus.Options{}, func(d *desk) {
+		r := d.raw(1000)
+		r.attachReceiver(0, 1)
+		r.send(&amqp.Detach{Handle: 0, Closed: true}, nil)
+		expect[*amqp.Detach](r)
+		r.send(&amqp.Flow{Handle: new(uint32(0)), LinkCredit: new(uint32(1)), Echo: true}, nil)
+		r.quiet()
+		d.must(d.s.Deliver("events", servicebus.Message{}))
+		r.quiet()
+		r.attachReceiver(0, 1)
+		expect[*amqp.Transfer](r)
+	})
+}
+
 // Frames are no larger than the client takes.
 func TestFrameSizeIsHonoured(t *testing.T) {
 	within(t, servicebus.Options{}, func(d *desk) {

@@ -16,6 +16,7 @@ type session struct {
 	c       *conn
 	channel uint16
 	links   map[uint32]link // by the client's handle, which we use as ours too
+	left    map[uint32]bool // handles that the client detached
 
 	nextIncoming   uint32 // transfer id that the client uses next
 	incomingWindow uint32 // how many more it may send
@@ -60,6 +61,7 @@ func (c *conn) begin(channel uint16, b *amqp.Begin) error {
 	session := &session{
 		c: c, channel: channel,
 		links:          map[uint32]link{},
+		left:           map[uint32]bool{},
 		nextIncoming:   b.NextOutgoingID,
 		incomingWindow: sessionWindow,
 		outgoingRoom:   b.IncomingWindow,
@@ -130,19 +132,25 @@ func (s *session) detached(d *amqp.Detach) {
 	}
 	l.detach(nil)
 	delete(s.links, d.Handle)
+	s.left[d.Handle] = true
 }
 
 // flow takes the client's view of the session, and of a link if it names one.
+// A flow for a link that the client has left is ignored: go-amqp may give
+// credit for a message just after it sent its detach (Azure/go-amqp#367), and
+// the session of a client that is leaving anyway is no loss to keep.
 func (s *session) flow(f *amqp.Flow) {
 	s.outgoingRoom = room(f, s.nextOutgoing)
 	s.flush()
 	if f.Handle != nil {
 		l := s.links[*f.Handle]
-		if l == nil {
+		switch {
+		case l != nil:
+			l.flow(f)
+		case !s.left[*f.Handle]:
 			s.end(newError(condUnattached, "flow for a link that is not attached"))
 			return
 		}
-		l.flow(f)
 	} else if f.Echo {
 		s.sendFlow(&amqp.Flow{})
 	}
