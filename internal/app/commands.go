@@ -207,15 +207,15 @@ func (c *commands) runCheck(cmd *cobra.Command, s *settings, connect bool) error
 // the service runs.
 func checkTargets(cfg *Config, secrets *absentSecrets, out io.Writer) error {
 	warn := func(what any) { _, _ = fmt.Fprintln(out, "warning:", what) }
-	for _, sentence := range effect.Unavailable(cfg.Targets) {
-		warn(sentence)
-	}
 	if len(cfg.AzureML.Workspaces) == 0 {
 		for _, name := range effect.NeedAzureML(cfg.Targets) {
 			warn("targets." + name + ": acts in Azure Machine Learning, and azureML.workspaces names no workspace: actions on it will fail")
 		}
 	}
-	_, err := effect.New(cfg.Targets, effect.Deps{LookupEnv: lookup(secrets.get), SandboxURL: "http://127.0.0.1:1/"})
+	deps := effect.Deps{LookupEnv: lookup(secrets.get), SandboxURL: "http://127.0.0.1:1/"}
+	_, err := effect.New(cfg.Targets, deps)
+	_, tickets := effect.NewTicketers(cfg.Targets, deps)
+	err = errors.Join(err, tickets)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		warn(err)

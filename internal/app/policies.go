@@ -77,9 +77,6 @@ func (r *rules) build(c *Config) (*ruleset, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, sentence := range effect.Unavailable(c.Targets) {
-		r.log.Warn("a target can't be reached by this version; reviews still reach the built-in inbox", zap.String("target", sentence))
-	}
 	if r.deps.AzureML == nil {
 		for _, name := range effect.NeedAzureML(c.Targets) {
 			r.log.Warn("a target acts in Azure Machine Learning, and azureML.workspaces names none: actions on it will fail", zap.String("target", name))

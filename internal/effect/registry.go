@@ -80,9 +80,8 @@ func (d *Deps) userAgent() string { return "modelwarden/" + d.Version }
 
 // New builds the effector of every target, policy.Desk included. Secrets are
 // read here, once. Its error joins what is wrong with each target, by its
-// path in the configuration, and repeats no secret. A target of a kind that
-// this version has no effector for gets one that says so in a permanent
-// error; see Unavailable.
+// path in the configuration, and repeats no secret. Targets that have tickets
+// of reviews file them on the desk; see NewTicketers.
 func New(targets map[string]policy.Target, d Deps) (map[string]policy.Effector, error) {
 	d = d.withDefaults()
 	all := maps.Clone(targets)
@@ -106,18 +105,6 @@ func New(targets map[string]policy.Target, d Deps) (map[string]policy.Effector, 
 		return nil, errors.Join(problems...)
 	}
 	return out, nil
-}
-
-// Unavailable lists the targets whose kind has no effector in this version,
-// one sentence each, sorted.
-func Unavailable(targets map[string]policy.Target) []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(targets)) {
-		if k := targets[name].Kind(); !available(k) {
-			out = append(out, fmt.Sprintf("targets.%s: %s: actions on it will fail", name, unavailableText(k)))
-		}
-	}
-	return out
 }
 
 // NeedAzureML lists the targets that act in an Azure Machine Learning
@@ -144,12 +131,6 @@ func BackoffOf(t policy.Target) Backoff {
 	return Backoff{Attempts: t.Webhook.MaxAttempts}
 }
 
-func available(k policy.TargetKind) bool { return k != policy.AlertmanagerKind }
-
-func unavailableText(k policy.TargetKind) string {
-	return fmt.Sprintf("target kind %s is not available in this version", k)
-}
-
 // build makes one target's effector.
 func build(name string, t policy.Target, d *Deps) (policy.Effector, error) {
 	kind := t.Kind()
@@ -172,8 +153,8 @@ func build(name string, t policy.Target, d *Deps) (policy.Effector, error) {
 		e = NewReview(d.Desk)
 	case kind == policy.LogKind:
 		e = NewLog(d.Logger)
-	default:
-		e = unavailable{errors.New(unavailableText(kind))}
+	case kind.Ticketed():
+		e = NewReview(d.Desk)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s.%w", kind, err)

@@ -48,13 +48,10 @@ func TestEveryTargetGetsItsEffector(t *testing.T) {
 			t.Errorf("log field %s: %v", name, fields[name])
 		}
 	}
-	for name, says := range map[string]string{"far": "azureML.workspaces lists none", "pager": "alertmanager is not available"} {
+	for name, says := range map[string]string{"far": "azureML.workspaces lists none"} {
 		if _, err := all[name].Do(t.Context(), action(policy.Retrain)); !isPermanent(err) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	if got := effect.Unavailable(targets); len(got) != 1 || !strings.Contains(got[0], "targets.pager") {
-		t.Errorf("unavailable: %q", got)
 	}
 	if got := effect.NeedAzureML(targets); len(got) != 1 || got[0] != "far" {
 		t.Errorf("need azureml: %q", got)

@@ -34,6 +34,12 @@ func readToken(t *policy.Token, lookup func(string) (string, bool)) (string, err
 	return token, err
 }
 
+// readCallback reads what a service authenticates its own requests with; ""
+// when it makes none.
+func readCallback(c *policy.Callback, lookup func(string) (string, bool)) (string, error) {
+	return readSecret("callbackSecret", c.CallbackSecretEnv, c.CallbackSecretFile, lookup)
+}
+
 // readSecret reads a secret from where a setting's pair of keys (secretEnv and
 // secretFile) says; "" when neither does.
 func readSecret(setting, env, file string, lookup func(string) (string, bool)) (string, error) {

@@ -10,8 +10,9 @@ import (
 type ActionType string
 
 // Action types. Resolve closes the open reviews of a cause that has passed,
-// and Publish tells others of a change of the service's own; the engine plans
-// both itself, no policy names them.
+// Publish tells others of a change of the service's own, and Deliver brings the
+// ticket of a review at a target up to date; the engine plans these itself, no
+// policy names them.
 const (
 	Retrain  ActionType = "retrain"
 	Review   ActionType = "review"
@@ -19,6 +20,7 @@ const (
 	Notify   ActionType = "notify"
 	Resolve  ActionType = "resolve"
 	Publish  ActionType = "publish"
+	Deliver  ActionType = "deliver"
 )
 
 // State is where an action stands.
@@ -66,6 +68,10 @@ type Action struct {
 	Severity string `json:"severity,omitempty"`
 	// AckWithin is for reviews: when an open one escalates; zero is never.
 	AckWithin Duration `json:"ackWithin,omitempty"`
+	// Escalate, Repeat and Runbook are for reviews, see ReviewStep.
+	Escalate []EscalationStep `json:"escalate,omitempty"`
+	Repeat   int              `json:"repeat,omitempty"`
+	Runbook  string           `json:"runbook,omitempty"`
 	// Title and Reason are sentences for people: what is wrong, and why the
 	// policy acts.
 	Title  string `json:"title"`

@@ -168,10 +168,7 @@ func (c *checker) step(path string, s Step, keys map[string]bool) {
 		c.retrain(path, s.Retrain)
 	}
 	if s.Review != nil {
-		c.duration(path+".ackWithin", s.Review.AckWithin)
-		if v := s.Review.Severity; v != "" && !slices.Contains(severities, v) {
-			c.fail(path+".severity", "unknown severity %q%s", clip(v, 40), suggest(v, severities))
-		}
+		c.review(path, s.Review)
 	}
 	c.reference(path, t, stepTarget(s))
 	if key := string(t) + " " + stepTarget(s); keys[key] {

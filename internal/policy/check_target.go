@@ -28,8 +28,6 @@ func (c *checker) target(path, name string, t Target) {
 	switch {
 	case t.Webhook != nil:
 		c.webhook(path+".webhook", t.Webhook)
-	case t.Alertmanager != nil:
-		c.url(path+".alertmanager.url", t.Alertmanager.URL)
 	case t.Sandbox != nil:
 		c.optionalURL(path+".sandbox.url", t.Sandbox.URL)
 		c.duration(path+".sandbox.timeout", t.Sandbox.Timeout)
@@ -44,6 +42,24 @@ func (c *checker) target(path, name string, t Target) {
 		c.azureDevOps(path+".azureDevOps", t.AzureDevOps)
 	case t.Rollback != nil:
 		c.rollback(path+".rollback", t.Rollback)
+	case t.Alertmanager != nil:
+		c.alertmanager(path+".alertmanager", t.Alertmanager)
+	case t.PagerDuty != nil:
+		c.pagerDuty(path+".pagerDuty", t.PagerDuty)
+	case t.GitHubIssue != nil:
+		c.gitHubIssue(path+".githubIssue", t.GitHubIssue)
+	case t.WorkItem != nil:
+		c.workItem(path+".azureDevOpsWorkItem", t.WorkItem)
+	case t.Jira != nil:
+		c.jira(path+".jira", t.Jira)
+	case t.ServiceNow != nil:
+		c.serviceNow(path+".serviceNow", t.ServiceNow)
+	case t.Slack != nil:
+		c.slack(path+".slack", t.Slack)
+	case t.Teams != nil:
+		c.teams(path+".teams", t.Teams)
+	case t.Email != nil:
+		c.email(path+".email", t.Email)
 	}
 }
 

@@ -96,12 +96,18 @@ func (c *checker) azureDevOps(path string, t *AzureDevOpsTarget) {
 	c.keyed(path+".parameters", t.Parameters)
 }
 
+// token checks the token of a service that wants one.
 func (c *checker) token(path string, t *Token) {
-	switch {
-	case t.TokenEnv != "" && t.TokenFile != "":
-		c.fail(path, "has tokenEnv and tokenFile: choose one")
-	case t.TokenEnv == "" && t.TokenFile == "":
+	if t.TokenEnv == "" && t.TokenFile == "" {
 		c.fail(path, "has no token: name where it is with tokenEnv or tokenFile")
+	}
+	c.optionalToken(path, t)
+}
+
+// optionalToken checks the token of a service that may do without.
+func (c *checker) optionalToken(path string, t *Token) {
+	if t.TokenEnv != "" && t.TokenFile != "" {
+		c.fail(path, "has tokenEnv and tokenFile: choose one")
 	}
 	c.envName(path+".tokenEnv", t.TokenEnv)
 	c.allowPrivate(path+".allowPrivate", t.AllowPrivate)
@@ -113,4 +119,12 @@ func (c *checker) rollback(path string, t *RollbackTarget) {
 		c.fail(path+".approvalTag", "is not looked at: requireApproval is false")
 	}
 	c.duration(path+".timeout", t.Timeout)
+}
+
+// callback checks how a target's own requests are authenticated.
+func (c *checker) callback(path string, t *Callback) {
+	if t.CallbackSecretEnv != "" && t.CallbackSecretFile != "" {
+		c.fail(path, "has callbackSecretEnv and callbackSecretFile: choose one")
+	}
+	c.envName(path+".callbackSecretEnv", t.CallbackSecretEnv)
 }

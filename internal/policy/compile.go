@@ -51,6 +51,11 @@ type step struct {
 	Severity  string
 	AckWithin Duration
 	Timeout   time.Duration
+	// SeverityAt, Escalate, Repeat and Runbook are of reviews.
+	SeverityAt map[string]float64 `json:",omitempty"`
+	Escalate   []EscalationStep   `json:",omitempty"`
+	Repeat     int                `json:",omitempty"`
+	Runbook    string             `json:",omitempty"`
 	// SuspendAfter and Queue are of retrains.
 	SuspendAfter int
 	Queue        bool
@@ -144,6 +149,7 @@ func newStep(s Step) step {
 		if s.Review.Severity != "" {
 			out.Severity = s.Review.Severity
 		}
+		out.SeverityAt, out.Escalate, out.Repeat, out.Runbook = s.Review.SeverityAt, s.Review.Escalate, s.Review.Repeat, s.Review.Runbook
 	}
 	return out
 }
@@ -203,14 +209,16 @@ func (s *Set) digest() string {
 	}
 	f := s.file
 	return digestJSON("set", struct {
-		Mode    Mode
-		Rules   []string
-		Targets map[string]Target
-		Freezes []Freeze
-		Budgets []Budget
-		Storm   Storm
-		BadData bool
-	}{f.Mode, hashes, f.Targets, f.Freezes, f.Budgets, s.storm, s.retrainOnBadData})
+		Mode        Mode
+		Rules       []string
+		Targets     map[string]Target
+		Freezes     []Freeze
+		Budgets     []Budget
+		Storm       Storm
+		BadData     bool
+		Reviews     Reviews
+		Maintenance []Maintenance
+	}{f.Mode, hashes, f.Targets, f.Freezes, f.Budgets, s.storm, s.retrainOnBadData, f.ReviewSettings(), f.Maintenance})
 }
 
 // digestJSON hashes a value's JSON; map keys are sorted in it. What a file

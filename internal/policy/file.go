@@ -36,6 +36,10 @@ type File struct {
 	// Storm says when retrains of several models are held because the models
 	// share the data. Defaults to 3 models within 1h.
 	Storm *Storm `yaml:"storm,omitempty" json:"storm,omitempty"`
+	// Reviews are settings of the inbox.
+	Reviews *Reviews `yaml:"reviews,omitempty" json:"reviews,omitempty"`
+	// Maintenance are times in which reviews are kept and nobody is called.
+	Maintenance []Maintenance `yaml:"maintenance,omitempty" json:"maintenance,omitempty"`
 	// RetrainOnDataQuality lets an event that reports a breach of data quality
 	// start retrains. Defaults to false: a review on the data instead.
 	RetrainOnDataQuality *bool `yaml:"retrainOnDataQuality,omitempty" json:"retrainOnDataQuality,omitempty"`
@@ -144,8 +148,29 @@ type ReviewStep struct {
 	Limits `yaml:",inline"`
 	// Severity is info, warning, error or critical. Defaults to warning.
 	Severity string `yaml:"severity,omitempty" json:"severity,omitempty"`
+	// SeverityAt raises the severity by how far a breached value lies beyond
+	// its threshold, as a ratio of the threshold: {error: 0.5, critical: 1}
+	// makes a value at twice its threshold critical. It never lowers one.
+	// Defaults to none.
+	SeverityAt map[string]float64 `yaml:"severityAt,omitempty" json:"severityAt,omitempty"`
 	// AckWithin is when an unacknowledged review escalates. Defaults to
 	// never.
+	AckWithin Duration `yaml:"ackWithin,omitempty" json:"ackWithin,omitempty"`
+	// Escalate lists who is told next, one after the other, while nobody
+	// acknowledges; at most 10.
+	Escalate []EscalationStep `yaml:"escalate,omitempty" json:"escalate,omitempty"`
+	// Repeat is how many more times the whole chain is gone through, target
+	// included, when its end is reached; at most 20. Defaults to 0.
+	Repeat int `yaml:"repeat,omitempty" json:"repeat,omitempty"`
+	// Runbook is the address of what to do, https or http.
+	Runbook string `yaml:"runbook,omitempty" json:"runbook,omitempty"`
+}
+
+// EscalationStep is one rung of an escalation chain.
+type EscalationStep struct {
+	// Target is a name in `targets`.
+	Target string `yaml:"target" json:"target"`
+	// AckWithin is the time that this rung has. Defaults to the one's before.
 	AckWithin Duration `yaml:"ackWithin,omitempty" json:"ackWithin,omitempty"`
 }
 

@@ -38,9 +38,24 @@ func (d *decider) intent(g *grounds, s *step, key string) Action {
 		State:    Pending, Created: d.now, Updated: d.now,
 	}
 	if s.Type == Review {
-		a.Severity, a.AckWithin = s.Severity, s.AckWithin
+		a.Severity, a.AckWithin = graded(s, g.decision.Breaches), s.AckWithin
+		a.Escalate, a.Repeat, a.Runbook = s.Escalate, s.Repeat, s.Runbook
 	}
 	return a
+}
+
+// graded is the step's severity, raised by how far the worst breach lies
+// beyond its threshold.
+func graded(s *step, breaches []event.Breach) string {
+	out := slices.Index(severities, s.Severity)
+	for _, b := range breaches {
+		for name, ratio := range s.SeverityAt {
+			if b.Exceeded != nil && *b.Exceeded >= ratio {
+				out = max(out, slices.Index(severities, name))
+			}
+		}
+	}
+	return severities[out]
 }
 
 // CauseOf names what is wrong behind an event, whatever the policy: reviews

@@ -61,6 +61,8 @@ func (f *File) add(p *File) {
 	f.Policies = append(f.Policies, p.Policies...)
 	f.Freezes = append(f.Freezes, p.Freezes...)
 	f.Budgets = append(f.Budgets, p.Budgets...)
+	f.Maintenance = append(f.Maintenance, p.Maintenance...)
+	f.Reviews = cmp.Or(f.Reviews, p.Reviews)
 	f.Storm, f.RetrainOnDataQuality = cmp.Or(f.Storm, p.Storm), cmp.Or(f.RetrainOnDataQuality, p.RetrainOnDataQuality)
 	if len(p.Targets) > 0 && f.Targets == nil {
 		f.Targets = map[string]Target{}
@@ -156,6 +158,13 @@ func (c *checker) check(p Part) {
 	if p.File.Storm != nil {
 		c.take("storm", "setting", "storm")
 		c.storm("storm", *p.File.Storm)
+	}
+	if p.File.Reviews != nil {
+		c.take("reviews", "setting", "reviews")
+		c.reviews("reviews", *p.File.Reviews)
+	}
+	for i, m := range p.File.Maintenance {
+		c.maintenance(fmt.Sprintf("maintenance[%d]", i), m)
 	}
 	if p.File.RetrainOnDataQuality != nil {
 		c.take("retrainOnDataQuality", "setting", "retrainOnDataQuality")

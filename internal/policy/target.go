@@ -19,6 +19,14 @@ const (
 	AzureDevOpsKind  TargetKind = "azureDevOps"
 	RollbackKind     TargetKind = "rollback"
 	AlertmanagerKind TargetKind = "alertmanager"
+	PagerDutyKind    TargetKind = "pagerDuty"
+	GitHubIssueKind  TargetKind = "githubIssue"
+	WorkItemKind     TargetKind = "azureDevOpsWorkItem"
+	JiraKind         TargetKind = "jira"
+	ServiceNowKind   TargetKind = "serviceNow"
+	SlackKind        TargetKind = "slack"
+	TeamsKind        TargetKind = "teams"
+	EmailKind        TargetKind = "email"
 )
 
 // Target is a named place that actions go to: exactly one of its fields is
@@ -34,6 +42,14 @@ type Target struct {
 	AzureDevOps  *AzureDevOpsTarget  `yaml:"azureDevOps,omitempty" json:"azureDevOps,omitempty"`
 	Rollback     *RollbackTarget     `yaml:"rollback,omitempty" json:"rollback,omitempty"`
 	Alertmanager *AlertmanagerTarget `yaml:"alertmanager,omitempty" json:"alertmanager,omitempty"`
+	PagerDuty    *PagerDutyTarget    `yaml:"pagerDuty,omitempty" json:"pagerDuty,omitempty"`
+	GitHubIssue  *GitHubIssueTarget  `yaml:"githubIssue,omitempty" json:"githubIssue,omitempty"`
+	WorkItem     *WorkItemTarget     `yaml:"azureDevOpsWorkItem,omitempty" json:"azureDevOpsWorkItem,omitempty"`
+	Jira         *JiraTarget         `yaml:"jira,omitempty" json:"jira,omitempty"`
+	ServiceNow   *ServiceNowTarget   `yaml:"serviceNow,omitempty" json:"serviceNow,omitempty"`
+	Slack        *SlackTarget        `yaml:"slack,omitempty" json:"slack,omitempty"`
+	Teams        *TeamsTarget        `yaml:"teams,omitempty" json:"teams,omitempty"`
+	Email        *EmailTarget        `yaml:"email,omitempty" json:"email,omitempty"`
 }
 
 // WebhookTarget is an HTTP endpoint that receives signed requests.
@@ -73,6 +89,7 @@ func TargetKinds() []TargetKind {
 	return []TargetKind{
 		WebhookKind, ReviewKind, LogKind, SandboxKind, AzureMLKind, BatchKind,
 		GitHubKind, AzureDevOpsKind, RollbackKind, AlertmanagerKind,
+		PagerDutyKind, GitHubIssueKind, WorkItemKind, JiraKind, ServiceNowKind, SlackKind, TeamsKind, EmailKind,
 	}
 }
 
@@ -86,12 +103,6 @@ type SandboxTarget struct {
 	Inputs     map[string]any `yaml:"inputs,omitempty" json:"inputs,omitempty"`
 	// Timeout is for one attempt to start. Defaults to the effector's own.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
-}
-
-// AlertmanagerTarget is a Prometheus Alertmanager.
-type AlertmanagerTarget struct {
-	// URL is http or https, without user and password.
-	URL string `yaml:"url" json:"url"`
 }
 
 // Kind is what the target is; "" when it does not say, or says two things.
@@ -112,7 +123,9 @@ func (t Target) kinds() []TargetKind {
 		{WebhookKind, t.Webhook != nil}, {ReviewKind, t.Review != nil}, {LogKind, t.Log != nil},
 		{SandboxKind, t.Sandbox != nil}, {AzureMLKind, t.AzureML != nil}, {BatchKind, t.Batch != nil},
 		{GitHubKind, t.GitHub != nil}, {AzureDevOpsKind, t.AzureDevOps != nil}, {RollbackKind, t.Rollback != nil},
-		{AlertmanagerKind, t.Alertmanager != nil},
+		{AlertmanagerKind, t.Alertmanager != nil}, {PagerDutyKind, t.PagerDuty != nil}, {GitHubIssueKind, t.GitHubIssue != nil},
+		{WorkItemKind, t.WorkItem != nil}, {JiraKind, t.Jira != nil}, {ServiceNowKind, t.ServiceNow != nil},
+		{SlackKind, t.Slack != nil}, {TeamsKind, t.Teams != nil}, {EmailKind, t.Email != nil},
 	} {
 		if k.set {
 			out = append(out, k.kind)
@@ -126,14 +139,23 @@ func (k TargetKind) Accepts(t ActionType) bool {
 	switch k {
 	case WebhookKind, LogKind:
 		return true
-	case ReviewKind:
+	case ReviewKind, PagerDutyKind, GitHubIssueKind, WorkItemKind, JiraKind, ServiceNowKind:
 		return t == Review
-	case AlertmanagerKind:
+	case AlertmanagerKind, SlackKind, TeamsKind, EmailKind:
 		return t == Review || t == Notify
 	case SandboxKind, AzureMLKind, BatchKind, GitHubKind, AzureDevOpsKind:
 		return t == Retrain
 	case RollbackKind:
 		return t == Rollback
+	}
+	return false
+}
+
+// Ticketed reports whether reviews have a ticket at targets of this kind.
+func (k TargetKind) Ticketed() bool {
+	switch k {
+	case AlertmanagerKind, PagerDutyKind, GitHubIssueKind, WorkItemKind, JiraKind, ServiceNowKind, SlackKind, TeamsKind, EmailKind:
+		return true
 	}
 	return false
 }

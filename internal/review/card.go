@@ -1,210 +1,134 @@
 package review
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-	"time"
+import "time"
+
+// Card is everything that on-call needs to know of one review: what is wrong,
+// why it fired, what changed, what was done, what was held back, what helped
+// before, and what can be done. It is what the page shows, what the API
+// answers, and what tools are told; see [Markdown] and [Text].
+//
+// Its parts are bounded, see MaxCard; where a list was cut, the part says so.
+type Card struct {
+	Review Review `json:"review"`
+	// URL is the review's page; "" when the service does not know where people
+	// reach it.
+	URL string `json:"url,omitempty"`
+
+	// Measured are the metrics behind the review over time.
+	Measured []Series `json:"measured,omitempty"`
+	// Why are the decisions of the newest signals.
+	Why []Ground `json:"why,omitempty"`
+	// Changed is what is different since LastHealthy, when the cause was last
+	// known to be absent; LastHealthy is zero when no such time is known.
+	LastHealthy time.Time `json:"lastHealthy,omitzero"`
+	Changed     []Shift   `json:"changed,omitempty"`
+	// MoreChanged counts the changes beyond those listed.
+	MoreChanged int `json:"moreChanged,omitempty"`
+	// Done are the actions that were taken, Held those that were not.
+	Done []Deed `json:"done,omitempty"`
+	Held []Deed `json:"held,omitempty"`
+	// Similar are earlier reviews of the same cause or asset, the newest first.
+	Similar []Past `json:"similar,omitempty"`
+	// Owner answers for the model; Runbook is the address of what to do.
+	Owner   string `json:"owner,omitempty"`
+	Runbook string `json:"runbook,omitempty"`
+	// Tickets are what other tools hold of the review.
+	Tickets []Ticket `json:"tickets,omitempty"`
+	// Verbs are what can be done now.
+	Verbs []Verb `json:"verbs"`
+	// Gaps says what could not be found out, one sentence each; the rest of the
+	// card holds all the same.
+	Gaps []string `json:"gaps,omitempty"`
+}
+
+// MaxCard bounds each list of a card, MaxPoints the points of a series.
+const (
+	MaxCard   = 20
+	MaxPoints = 60
 )
 
-// cardLines bounds each list on a card.
-const cardLines = 8
-
-// Markdown renders the review as a short card for a ticket or a chat. What
-// came from outside is escaped: it can't add links, images or mentions.
-func Markdown(r *Review, now time.Time) string { return card(r, now, markdown) }
-
-// Text renders the same card as plain text for a terminal.
-func Text(r *Review, now time.Time) string { return card(r, now, plain) }
-
-// style is how a card's parts are written.
-type style struct {
-	heading, line, section, item string
-	// foreign writes text that came from outside, code a command.
-	foreign, code func(string) string
+// Series is one metric over time.
+type Series struct {
+	Monitor string `json:"monitor,omitempty"` // asset id
+	Signal  string `json:"signal,omitempty"`
+	Feature string `json:"feature,omitempty"`
+	Metric  string `json:"metric"`
+	// Threshold is the newest; nil when none is known. LowerIsBad says on which
+	// side of it the trouble is.
+	Threshold  *float64 `json:"threshold,omitempty"`
+	LowerIsBad bool     `json:"lowerIsBad,omitempty"`
+	// Points are in the order of time.
+	Points []Point `json:"points"`
 }
 
-var plain = style{
-	heading: "%s\n", line: "%s\n", section: "\n%s\n", item: "  %s\n",
-	foreign: oneLine, code: func(s string) string { return s },
+// Point is one measurement. Value is nil where a window passed and its value is
+// not known.
+type Point struct {
+	At       time.Time `json:"at"`
+	Value    *float64  `json:"value,omitempty"`
+	Breached bool      `json:"breached"`
 }
 
-var markdown = style{
-	heading: "### %s\n", line: "\n%s\n", section: "\n**%s**\n\n", item: "- %s\n",
-	foreign: escape, code: func(s string) string { return "`" + s + "`" },
+// Ground is one policy's decision.
+type Ground struct {
+	Policy  string    `json:"policy"`
+	Event   string    `json:"event"` // log key
+	At      time.Time `json:"at,omitzero"`
+	Verdict string    `json:"verdict"`
+	// Reason is the decision's reason in words; Window what it was about.
+	Reason string `json:"reason"`
+	Window string `json:"window,omitempty"`
+	// Values are what the condition read, name = value, sorted by name.
+	Values []string `json:"values,omitempty"`
 }
 
-// card writes what is wrong, why, of what, since when, what happened, and
-// what can be done.
-func card(r *Review, now time.Time, s style) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, s.heading, strings.ToUpper(string(r.Severity))+": "+s.foreign(r.Title))
-	fmt.Fprintf(&b, s.line, standing(r, now, s))
-	list(&b, s, "Why", facts(r, s), 0)
-	list(&b, s, "Assets", each(r.Assets, s.foreign), r.AssetsDropped)
-	list(&b, s, fmt.Sprintf("Signals (%d)", r.Count), notes(r, s), r.Count-len(r.Signals))
-	list(&b, s, "What happened", happenings(r, s), r.HistoryDropped+r.CommentsDropped)
-	list(&b, s, "What you can do", verbs(r, s), 0)
-	return b.String()
-}
-
-// standing is the line that says where the review stands.
-func standing(r *Review, now time.Time, s style) string {
-	line := fmt.Sprintf("%s since %s (%s), review %s", r.State, clock(r.since()), age(now.Sub(r.since())), r.ID)
-	switch {
-	case r.State == Resolved:
-		line += ", by " + s.foreign(r.Resolution.By)
-	case r.State == Snoozed:
-		line += ", until " + clock(r.SnoozedUntil)
-	case r.State == Acknowledged:
-		line += ", by " + s.foreign(r.AckedBy)
-	case !r.Escalated.IsZero():
-		line += ", ESCALATED: not acknowledged by " + clock(r.Escalated)
-	case !r.AckBy.IsZero():
-		line += ", acknowledge by " + clock(r.AckBy)
-	}
-	return line
-}
-
-// since is when the present state began.
-func (r *Review) since() time.Time {
-	for i := len(r.History) - 1; i >= 0; i-- {
-		if t := r.History[i]; t.To == r.State && t.From != t.To {
-			return t.At
-		}
-	}
-	return r.Opened
-}
-
-func facts(r *Review, s style) []string {
-	var out []string
-	if r.Reason != "" {
-		out = append(out, s.foreign(r.Reason))
-	}
-	if len(r.Policies) > 0 {
-		out = append(out, "policy "+s.foreign(strings.Join(r.Policies, ", ")))
-	}
-	if r.Model != "" {
-		out = append(out, "model "+s.foreign(r.Model))
-	}
-	if r.Previous != "" {
-		out = append(out, "not the first time: see review "+r.Previous)
-	}
-	return out
-}
-
-func notes(r *Review, s style) []string {
-	var out []string
-	for _, n := range r.Signals {
-		out = append(out, strings.TrimSpace(clock(n.At)+" "+s.foreign(n.Text)))
-	}
-	return out
-}
-
-// happenings are the transitions and comments, the latest first.
-func happenings(r *Review, s style) []string {
-	type line struct {
-		at   time.Time
-		text string
-	}
-	var lines []line
-	for _, t := range r.History {
-		text := s.foreign(t.By)
-		if t.From != t.To {
-			text = string(t.To) + " by " + text
-		}
-		if t.Why != "" {
-			text += ": " + s.foreign(t.Why)
-		}
-		lines = append(lines, line{t.At, text})
-	}
-	for _, c := range r.Comments {
-		lines = append(lines, line{c.At, s.foreign(c.By) + " wrote: " + s.foreign(c.Text)})
-	}
-	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
-	slices.Reverse(lines)
-	out := make([]string, len(lines))
-	for i, l := range lines {
-		out[i] = clock(l.at) + " " + l.text
-	}
-	return out
-}
-
-// verbs are the commands that the review's state allows.
-func verbs(r *Review, s style) []string {
-	var out []string
-	for _, v := range []Verb{Ack, Snooze, Resolve} {
-		if to, legal := moves[r.State][v]; legal && (to != r.State || v == Snooze) {
-			out = append(out, s.code("modelwarden review "+string(v)+" "+r.ID))
-		}
-	}
-	return out
-}
-
-// list writes a titled list, nothing when it is empty. dropped counts what
-// the review itself no longer holds.
-func list(b *strings.Builder, s style, title string, items []string, dropped int) {
-	if len(items) == 0 {
-		return
-	}
-	fmt.Fprintf(b, s.section, title)
-	shown := items[:min(len(items), cardLines)]
-	for _, it := range shown {
-		fmt.Fprintf(b, s.item, it)
-	}
-	if more := len(items) - len(shown) + dropped; more > 0 {
-		fmt.Fprintf(b, s.item, fmt.Sprintf("and %d more", more))
-	}
-}
-
-func each(in []string, f func(string) string) []string {
-	out := make([]string, len(in))
-	for i, s := range in {
-		out[i] = f(s)
-	}
-	return out
-}
-
-// clock writes a time for people: UTC, to the second.
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
-
-// age writes how long something lasts in its largest two units.
-func age(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return "just now"
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh %dm", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return fmt.Sprintf("%dd %dh", int(d.Hours())/24, int(d.Hours())%24)
-	}
-}
-
-// oneLine folds text into one line without control characters, so that what
-// came from outside can't move a terminal's cursor.
-func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-	return strings.Join(strings.Fields(s), " ")
-}
-
-// zeroWidth breaks up what would be active text without being seen.
-const zeroWidth = "\u200b"
-
-// inert makes the characters that mean something in Markdown or HTML literal,
-// and keeps names from notifying and addresses from becoming links.
-var inert = strings.NewReplacer(
-	"&", "&amp;", "<", "&lt;", ">", "&gt;",
-	"@", "@"+zeroWidth, "://", ":"+zeroWidth+"//", "www.", "www"+zeroWidth+".",
-	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "{", `\{`, "}", `\}`, "[", `\[`, "]", `\]`,
-	"(", `\(`, ")", `\)`, "#", `\#`, "+", `\+`, "!", `\!`, "|", `\|`, "~", `\~`,
+// Kinds of Shift.
+const (
+	ShiftData        = "data"
+	ShiftCode        = "code"
+	ShiftEnvironment = "environment"
+	ShiftModel       = "model"
+	ShiftJob         = "job"
+	ShiftDeployment  = "deployment"
+	ShiftTraffic     = "traffic"
+	ShiftOther       = "other"
 )
 
-// escape makes text literal in Markdown.
-func escape(s string) string { return inert.Replace(oneLine(s)) }
+// Shift is one difference in the lineage around the review's assets.
+type Shift struct {
+	At   time.Time `json:"at"`
+	Kind string    `json:"kind"`
+	// Asset is what is different.
+	Asset string `json:"asset"`
+	// What is a sentence fragment: "new version 8 (was 7)".
+	What string `json:"what"`
+}
+
+// Deed is an action, taken or held back.
+type Deed struct {
+	At     time.Time `json:"at,omitzero"`
+	ID     string    `json:"id,omitempty"` // the action's; "" when none was planned
+	Type   string    `json:"type"`         // retrain, rollback, ...
+	Target string    `json:"target,omitempty"`
+	Policy string    `json:"policy,omitempty"`
+	// State is the action's state; for what was held, by what: cooldown,
+	// budget, freeze, in_flight, storm, observe, ...
+	State string `json:"state"`
+	// Text is a sentence: the outcome, or why it was held.
+	Text string `json:"text,omitempty"`
+	URL  string `json:"url,omitempty"`
+}
+
+// Past is an earlier review.
+type Past struct {
+	ID         string    `json:"id"`
+	Title      string    `json:"title"`
+	Severity   Severity  `json:"severity"`
+	Opened     time.Time `json:"opened"`
+	ResolvedAt time.Time `json:"resolvedAt,omitzero"`
+	// ResolvedBy and Resolution say who or what ended it, and how.
+	ResolvedBy string `json:"resolvedBy,omitempty"`
+	Resolution string `json:"resolution,omitempty"`
+	// SameCause is true when it is of this review's very cause.
+	SameCause bool `json:"sameCause,omitempty"`
+}

@@ -15,10 +15,17 @@ const (
 	Snooze  Verb = "snooze"
 	Resolve Verb = "resolve"
 	Remark  Verb = "comment"
+	// Reopen takes a resolution back.
+	Reopen Verb = "reopen"
+	// Retrain, RollBack and Silence are on a card's list of what can be done,
+	// but change something else than the review.
+	Retrain  Verb = "retrain"
+	RollBack Verb = "rollback"
+	Silence  Verb = "silence"
 )
 
-// Verbs lists every verb.
-func Verbs() []Verb { return []Verb{Ack, Snooze, Resolve, Remark} }
+// Verbs lists the verbs that a Command can have.
+func Verbs() []Verb { return []Verb{Ack, Snooze, Resolve, Remark, Reopen} }
 
 // MaxSnooze is the longest a review may be put to sleep.
 const MaxSnooze = 30 * 24 * time.Hour

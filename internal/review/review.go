@@ -48,6 +48,10 @@ const (
 	MaxPolicies = 20
 	MaxHistory  = 60
 	MaxComments = 100
+	MaxTargets  = 20
+	MaxChain    = 10
+	MaxParts    = 60
+	MaxPulse    = 96
 
 	maxText = 2000
 	maxName = 200
@@ -81,13 +85,35 @@ type Review struct {
 	// for; AckBy the running deadline. AckBy is set only while open.
 	AckWithin Interval  `json:"ackWithin,omitzero"`
 	AckBy     time.Time `json:"ackBy,omitzero"`
-	// Escalated is when AckBy passed without an acknowledgement.
+	// Escalated is when a deadline last passed without an acknowledgement since
+	// OpenSince. Level is the rung that was reached: 0 is the first target, n
+	// the n-th of Chain. Round counts how often the chain began anew.
 	Escalated time.Time `json:"escalated,omitzero"`
+	Level     int       `json:"level,omitempty"`
+	Round     int       `json:"round,omitempty"`
+	// Targets are the names of those that are told first; Chain is who is told
+	// next while nobody acknowledges, Repeat how often it is gone through again.
+	Targets []string `json:"targets,omitempty"`
+	Chain   []Rung   `json:"chain,omitempty"`
+	Repeat  int      `json:"repeat,omitempty"`
+	// Silence, while there is one, keeps the review from calling anybody.
+	Silence *Silenced `json:"silence,omitempty"`
 	// AckedAt and AckedBy tell of the acknowledgement since OpenSince.
 	AckedAt time.Time `json:"ackedAt,omitzero"`
 	AckedBy string    `json:"ackedBy,omitempty"`
 	// SnoozedUntil is set only while snoozed.
 	SnoozedUntil time.Time `json:"snoozedUntil,omitzero"`
+	// ResolveAt is set while the cause has passed and the review waits to see
+	// whether it stays away, because it came back before; Pending is the passing.
+	ResolveAt time.Time `json:"resolveAt,omitzero"`
+	Pending   *Passing  `json:"pending,omitempty"`
+	// Reopened counts how often the cause came back after it had passed.
+	Reopened int `json:"reopened,omitempty"`
+	// Parts are the causes that were put together in this review, because what
+	// they have in common is what is wrong.
+	Parts []Part `json:"parts,omitempty"`
+	// Joined is the review that this one's signals went on in.
+	Joined string `json:"joined,omitempty"`
 	// ResolvedAt and Resolution are set only once resolved.
 	ResolvedAt time.Time   `json:"resolvedAt,omitzero"`
 	Resolution *Resolution `json:"resolution,omitempty"`
@@ -105,6 +131,11 @@ type Review struct {
 	Model         string   `json:"model,omitempty"`
 	Workspace     string   `json:"workspace,omitempty"`
 	Policies      []string `json:"policies,omitempty"`
+	// Runbook is the address of what to do.
+	Runbook string `json:"runbook,omitempty"`
+	// Pulse counts the signals of each hour that had any, the newest MaxPulse
+	// of them, oldest first.
+	Pulse []Beat `json:"pulse,omitempty"`
 
 	// History holds the newest MaxHistory changes of state, oldest first.
 	History        []Transition `json:"history"`
@@ -113,6 +144,8 @@ type Review struct {
 	Comments        []Comment `json:"comments,omitempty"`
 	CommentsDropped int       `json:"commentsDropped,omitempty"`
 
+	// Rev counts the committed changes.
+	Rev int `json:"rev,omitempty"`
 	// Version is the stored record's, for [Command.Version].
 	Version string `json:"version,omitempty"`
 }
@@ -138,8 +171,40 @@ type Transition struct {
 	Why  string    `json:"why,omitempty"`
 }
 
+// Rung is one step of an escalation chain.
+type Rung struct {
+	Target string   `json:"target"`
+	Within Interval `json:"within"`
+}
+
+// Silenced says which silence holds a review, and until when.
+type Silenced struct {
+	ID    string    `json:"id"`
+	By    string    `json:"by"`
+	Why   string    `json:"why,omitempty"`
+	Until time.Time `json:"until"`
+}
+
+// Part is one cause among those of a review.
+type Part struct {
+	Cause string `json:"cause"`
+	Model string `json:"model,omitempty"`
+	// LastSignal is its newest signal's time; Passed when it passed after that.
+	LastSignal time.Time `json:"lastSignal"`
+	Passed     time.Time `json:"passed,omitzero"`
+}
+
+// Beat is the number of signals within the hour that begins at Hour.
+type Beat struct {
+	Hour time.Time `json:"hour"`
+	N    int       `json:"n"`
+}
+
 // Comment is a person's remark.
 type Comment struct {
+	// Key, where there is one, names what brought it, so that a repeat adds
+	// nothing.
+	Key  string    `json:"key,omitempty"`
 	At   time.Time `json:"at"`
 	By   string    `json:"by"`
 	Text string    `json:"text"`
