@@ -34,8 +34,12 @@ type Card struct {
 	Runbook string `json:"runbook,omitempty"`
 	// Tickets are what other tools hold of the review.
 	Tickets []Ticket `json:"tickets,omitempty"`
-	// Verbs are what can be done now.
-	Verbs []Verb `json:"verbs"`
+	// Verbs are what can be done now. RetrainTargets and RollbackTargets are
+	// where a retrain or a rollback that a person asks for can go, the likeliest
+	// first.
+	Verbs           []Verb   `json:"verbs"`
+	RetrainTargets  []string `json:"retrainTargets,omitempty"`
+	RollbackTargets []string `json:"rollbackTargets,omitempty"`
 	// Gaps says what could not be found out, one sentence each; the rest of the
 	// card holds all the same.
 	Gaps []string `json:"gaps,omitempty"`

@@ -17,11 +17,11 @@ const (
 	Remark  Verb = "comment"
 	// Reopen takes a resolution back.
 	Reopen Verb = "reopen"
-	// Retrain, RollBack and Silence are on a card's list of what can be done,
+	// RetrainNow, RollBackNow and SilenceIt are on a card's list of what can be done,
 	// but change something else than the review.
-	Retrain  Verb = "retrain"
-	RollBack Verb = "rollback"
-	Silence  Verb = "silence"
+	RetrainNow  Verb = "retrain"
+	RollBackNow Verb = "rollback"
+	SilenceIt   Verb = "silence"
 )
 
 // Verbs lists the verbs that a Command can have.
