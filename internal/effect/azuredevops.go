@@ -56,7 +56,7 @@ type AzureDevOps struct {
 
 // NewAzureDevOps checks the options. Its errors do not repeat the token.
 func NewAzureDevOps(o AzureDevOpsOptions) (*AzureDevOps, error) {
-	base, err := parseURL(cmp.Or(o.Target.URL, azureDevOps))
+	api, err := azureDevOpsREST(o.Target.URL, o.Token, o.Client, o.UserAgent)
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +64,22 @@ func NewAzureDevOps(o AzureDevOpsOptions) (*AzureDevOps, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parameters.%w", err)
 	}
+	return &AzureDevOps{o: o, inputs: in, api: api}, nil
+}
+
+// azureDevOpsREST is how Azure DevOps' API is called; url is "" for Microsoft's
+// own service.
+func azureDevOpsREST(url, token string, client *http.Client, userAgent string) (rest, error) {
+	base, err := parseURL(cmp.Or(url, azureDevOps))
+	if err != nil {
+		return rest{}, err
+	}
 	// A personal access token is the password of any user name.
-	credential := base64.StdEncoding.EncodeToString([]byte(":" + o.Token))
-	return &AzureDevOps{o: o, inputs: in, api: rest{
-		base: base, client: o.Client, userAgent: o.UserAgent, hide: newRedactor(o.Token, credential),
+	credential := base64.StdEncoding.EncodeToString([]byte(":" + token))
+	return rest{
+		base: base, client: client, userAgent: userAgent, hide: newRedactor(token, credential),
 		header: http.Header{"Accept": {"application/json"}, "Authorization": {"Basic " + credential}},
-	}}, nil
+	}, nil
 }
 
 // Do implements policy.Effector for retrain actions: one attempt.

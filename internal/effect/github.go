@@ -55,25 +55,34 @@ type GitHub struct {
 
 // NewGitHub checks the options. Its errors do not repeat the token.
 func NewGitHub(o GitHubOptions) (*GitHub, error) {
-	base, err := parseURL(cmp.Or(o.Target.URL, gitHubAPI))
+	api, err := gitHubREST(o.Target.URL, o.Token, o.Client, o.UserAgent)
 	if err != nil {
 		return nil, err
-	}
-	if err := checkHeader("Authorization", o.Token); err != nil {
-		return nil, errors.New("token: it has control characters")
 	}
 	in, err := newInputs(o.Target.Inputs)
 	if err != nil {
 		return nil, fmt.Errorf("inputs.%w", err)
 	}
 	o.Target.Ref = cmp.Or(o.Target.Ref, "main")
-	return &GitHub{o: o, inputs: in, api: rest{
-		base: base, client: o.Client, userAgent: o.UserAgent, hide: newRedactor(o.Token),
+	return &GitHub{o: o, inputs: in, api: api}, nil
+}
+
+// gitHubREST is how GitHub's API is called; url is "" for GitHub's own service.
+func gitHubREST(url, token string, client *http.Client, userAgent string) (rest, error) {
+	base, err := parseURL(cmp.Or(url, gitHubAPI))
+	if err != nil {
+		return rest{}, err
+	}
+	if err := checkHeader("Authorization", token); err != nil {
+		return rest{}, errors.New("token: it has control characters")
+	}
+	return rest{
+		base: base, client: client, userAgent: userAgent, hide: newRedactor(token),
 		header: http.Header{
-			"Accept": {"application/vnd.github+json"}, "Authorization": {"Bearer " + o.Token},
+			"Accept": {"application/vnd.github+json"}, "Authorization": {"Bearer " + token},
 			"X-Github-Api-Version": {gitHubAPIVersion},
 		},
-	}}, nil
+	}, nil
 }
 
 // Do implements policy.Effector for retrain actions: one attempt.
@@ -111,7 +120,12 @@ func (g *GitHub) name() string {
 }
 
 func (g *GitHub) repo(path ...string) string {
-	parts := append([]string{"repos", g.o.Target.Owner, g.o.Target.Repo}, path...)
+	return gitHubPath(g.o.Target.Owner, g.o.Target.Repo, path...)
+}
+
+// gitHubPath is a path below a repository.
+func gitHubPath(owner, repo string, path ...string) string {
+	parts := append([]string{"repos", owner, repo}, path...)
 	for i := range parts {
 		parts[i] = url.PathEscape(parts[i])
 	}

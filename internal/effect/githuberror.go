@@ -12,8 +12,13 @@ import (
 
 // failure sorts an answer that is not a success and says what to check.
 func (g *GitHub) failure(ans *answer) error {
-	now := g.o.Now()
-	err := statusError(ans, g.api.base, now, g.api.hide)
+	return gitHubFailure(ans, &g.api, g.o.Now(), g.advice)
+}
+
+// gitHubFailure sorts an answer of GitHub's that is not a success. advice says
+// what to check, by the status of a refusal.
+func gitHubFailure(ans *answer, api *rest, now time.Time, advice func(status int) string) error {
+	err := statusError(ans, api.base, now, api.hide)
 	if after, limited := rateLimit(ans, now); limited {
 		var permanent *policy.PermanentError
 		if errors.As(err, &permanent) { // a 403
@@ -21,7 +26,7 @@ func (g *GitHub) failure(ans *answer) error {
 		}
 		return &policy.RetryAfterError{Err: err, After: after}
 	}
-	return hint(err, g.advice(ans.status))
+	return hint(err, advice(ans.status))
 }
 
 // rateLimit reads how long to stay away; see GitHub's "Rate limits for the

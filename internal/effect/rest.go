@@ -32,7 +32,8 @@ const listingSkew = 10 * time.Minute
 // been started is not looked for sooner.
 const listingDelay = 30 * time.Second
 
-// rest calls a JSON API with a token.
+// rest calls a JSON API with a token. A Content-Type in header stands for the
+// usual one.
 type rest struct {
 	base      *url.URL
 	header    http.Header
@@ -61,7 +62,7 @@ func (r *rest) send(ctx context.Context, method, path string, query url.Values, 
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", r.userAgent)
-	if body != nil {
+	if body != nil && req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return exchange(r.client, req, maxListing, r.hide)

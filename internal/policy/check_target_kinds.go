@@ -57,11 +57,7 @@ var (
 )
 
 func (c *checker) gitHub(path string, t *GitHubTarget) {
-	for key, v := range map[string]string{".owner": t.Owner, ".repo": t.Repo} {
-		if !gitHubName.MatchString(v) || v == "." || v == ".." {
-			c.fail(path+key, "wants a name of letters, digits, dot, dash and underscore")
-		}
-	}
+	c.repository(path, t.Owner, t.Repo)
 	switch {
 	case t.Workflow == "" && t.Event == "":
 		c.fail(path, "starts nothing: give workflow (and ref), or event for a repository_dispatch")
@@ -79,12 +75,26 @@ func (c *checker) gitHub(path string, t *GitHubTarget) {
 	c.keyed(path+".inputs", t.Inputs)
 }
 
-func (c *checker) azureDevOps(path string, t *AzureDevOpsTarget) {
-	for key, v := range map[string]string{".organization": t.Organization, ".project": t.Project} {
+// repository checks the names of a GitHub repository.
+func (c *checker) repository(path, owner, repo string) {
+	for key, v := range map[string]string{".owner": owner, ".repo": repo} {
+		if !gitHubName.MatchString(v) || v == "." || v == ".." {
+			c.fail(path+key, "wants a name of letters, digits, dot, dash and underscore")
+		}
+	}
+}
+
+// project checks the names of an Azure DevOps project.
+func (c *checker) project(path, organization, project string) {
+	for key, v := range map[string]string{".organization": organization, ".project": project} {
 		if v == "" || v == "." || v == ".." || strings.ContainsAny(v, `/\?#%`) {
 			c.fail(path+key, "wants a name, without slashes")
 		}
 	}
+}
+
+func (c *checker) azureDevOps(path string, t *AzureDevOpsTarget) {
+	c.project(path, t.Organization, t.Project)
 	if t.Pipeline <= 0 {
 		c.fail(path+".pipeline", "wants the pipeline's id, a number: definitionId in its address")
 	}
