@@ -189,22 +189,30 @@ func (d *AzureDevOps) exchange(ctx context.Context, method, path string, query u
 	return ans, nil
 }
 
-// failure sorts an answer that is not a success and says what to check. To a
-// token that it does not accept Azure DevOps shows its sign-in page, by 203 or
-// by a redirect.
+// failure sorts an answer that is not a success and says what to check.
 func (d *AzureDevOps) failure(ans *answer) error {
-	err := statusError(ans, d.api.base, d.o.Now(), d.api.hide)
+	return azureDevOpsFailure(ans, &d.api, d.o.Now(), func(status int) string {
+		switch status {
+		case http.StatusBadRequest:
+			return "check that the pipeline declares all of the target's parameters and modelwarden_key, and that ref exists"
+		case http.StatusForbidden:
+			return "the token needs the scope Build (read and execute), and its user the right to queue builds of the pipeline"
+		case http.StatusNotFound:
+			return "check organization, project and pipeline, and that the token may see them"
+		}
+		return ""
+	})
+}
+
+// azureDevOpsFailure sorts an answer of Azure DevOps' that is not a success. To
+// a token that it does not accept it shows its sign-in page, by 203 or by a
+// redirect. advice says what to check, by the status of a refusal.
+func azureDevOpsFailure(ans *answer, api *rest, now time.Time, advice func(status int) string) error {
 	switch ans.status {
 	case http.StatusNonAuthoritativeInfo, http.StatusFound, http.StatusUnauthorized:
-		return &policy.PermanentError{Err: fmt.Errorf("%s answered %d: the token is not accepted: check that it has not expired", place(d.api.base), ans.status)}
-	case http.StatusBadRequest:
-		return hint(err, "check that the pipeline declares all of the target's parameters and modelwarden_key, and that ref exists")
-	case http.StatusForbidden:
-		return hint(err, "the token needs the scope Build (read and execute), and its user the right to queue builds of the pipeline")
-	case http.StatusNotFound:
-		return hint(err, "check organization, project and pipeline, and that the token may see them")
+		return &policy.PermanentError{Err: fmt.Errorf("%s answered %d: the token is not accepted: check that it has not expired", place(api.base), ans.status)}
 	}
-	return err
+	return hint(statusError(ans, api.base, now, api.hide), advice(ans.status))
 }
 
 func (d *AzureDevOps) outcome(r *devOpsRun, format string) policy.Outcome {

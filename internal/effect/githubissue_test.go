@@ -43,11 +43,6 @@ func (s toolSays) edited(old, new string) toolSays {
 	return s
 }
 
-func (s toolSays) unheard() toolSays {
-	s.heard = nil
-	return s
-}
-
 var gitHubCallback = toolCallback{
 	target: policy.Target{GitHubIssue: &policy.GitHubIssueTarget{Owner: "contoso", Repo: "churn"}},
 	sign:   hubSign("X-Hub-Signature-256"),

@@ -155,7 +155,7 @@ func (f *issuesFake) shows(k *fakeTicket) review.State {
 }
 
 // put moves an issue by hand. Issues have no state beyond a review's.
-func (f *issuesFake) put(k *fakeTicket, s review.State) {
+func (f *issuesFake) put(k *fakeTicket, s review.State) bool {
 	k.status = "open"
 	k.labels = slices.DeleteFunc(k.labels, func(l string) bool { return l == "acknowledged" })
 	switch s {
@@ -164,6 +164,7 @@ func (f *issuesFake) put(k *fakeTicket, s review.State) {
 	case review.Acknowledged:
 		k.labels = append(k.labels, "acknowledged")
 	}
+	return s != ""
 }
 
 func (f *issuesFake) plant(key string) *fakeTicket {

@@ -15,7 +15,7 @@ import (
 
 // trackerFakes are the products that every law below holds for.
 var trackerFakes = map[string]func(*testing.T) trackerFake{
-	"github issue": newIssuesFake,
+	"github issue": newIssuesFake, "work item": newWorkItemsFake,
 }
 
 // everyTracker runs a law against each product.
@@ -328,6 +328,28 @@ func TestTrackersLeaveATicketWherePeopleMovedIt(t *testing.T) {
 		d.enter(review.Open)
 		d.deliver()
 		d.shows(review.Acknowledged)
+		d.enter(review.Resolved)
+		d.deliver()
+		d.shows(review.Resolved)
+	})
+}
+
+// A state that stands for none of a review's was chosen by people.
+func TestTrackersDoNotFightOverStatesOfPeoplesOwn(t *testing.T) {
+	everyTracker(t, func(t *testing.T, d *trackerDesk) {
+		d.deliver()
+		k := d.only()
+		if !d.fake.put(k, "") {
+			return
+		}
+		status := k.status
+		d.ticket = review.Ticket{}
+		d.deliver()
+		d.enter(review.Acknowledged)
+		d.deliver()
+		if k.status != status {
+			t.Errorf("moved from %q to %q", status, k.status)
+		}
 		d.enter(review.Resolved)
 		d.deliver()
 		d.shows(review.Resolved)

@@ -36,8 +36,9 @@ type trackerFake interface {
 	// shows is the review's state that a ticket's own state stands for, "" for
 	// none of them.
 	shows(k *fakeTicket) review.State
-	// put moves a ticket by hand, to "" for a state that stands for none.
-	put(k *fakeTicket, s review.State)
+	// put moves a ticket by hand, to "" for a state that stands for none; false
+	// when there is no such state.
+	put(k *fakeTicket, s review.State) bool
 	// plant makes a ticket by hand that carries a key.
 	plant(key string) *fakeTicket
 }

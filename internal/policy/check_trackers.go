@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -56,8 +57,51 @@ func (c *checker) words(path string, list []string, many, long int, refused stri
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
+// What Azure DevOps takes of one work item. maxStateName is Jira's limit too.
+const (
+	maxItemTags  = 90
+	maxItemTag   = 400
+	maxStateName = 128
+	maxItemPath  = 4000
+)
+
 func (c *checker) workItem(path string, t *WorkItemTarget) {
-	c.token(path, &t.Token)
+	c.project(path, t.Organization, t.Project)
+	c.named(path+".type", t.Type, maxStateName)
+	if strings.ContainsAny(t.Type, `/\?#%`) {
+		c.fail(path+".type", "wants the name of a work item type, such as Issue, Bug or Task")
+	}
+	for key, v := range map[string]string{".area": t.Area, ".iteration": t.Iteration} {
+		c.named(path+key, v, maxItemPath)
+		if strings.HasPrefix(v, `\`) || strings.Contains(v, "/") {
+			c.fail(path+key, `wants a path that begins with the project's name, such as Churn\Risk`)
+		}
+	}
+	c.words(path+".tags", t.Tags, maxItemTags, maxItemTag, ";,")
+	c.ticketStates(path+".states", t.States, TicketStates{Open: "To Do", Acknowledged: "Doing", Resolved: "Done"})
+	c.called(path, t.URL, &t.Token, &t.Callback)
+}
+
+// ticketStates wants three different states: of two that are the same, neither
+// could be told from the other.
+func (c *checker) ticketStates(path string, s, defaults TicketStates) {
+	c.named(path+".open", s.Open, maxStateName)
+	c.named(path+".acknowledged", s.Acknowledged, maxStateName)
+	c.named(path+".resolved", s.Resolved, maxStateName)
+	open, taken, done := cmp.Or(s.Open, defaults.Open), cmp.Or(s.Acknowledged, defaults.Acknowledged), cmp.Or(s.Resolved, defaults.Resolved)
+	if strings.EqualFold(open, taken) || strings.EqualFold(taken, done) || strings.EqualFold(open, done) {
+		c.fail(path, "has one state twice: open is %q, acknowledged %q, resolved %q", clip(open, 40), clip(taken, 40), clip(done, 40))
+	}
+}
+
+// named checks a name that may be left out.
+func (c *checker) named(path, v string, long int) {
+	switch {
+	case v != strings.TrimSpace(v) || strings.ContainsFunc(v, isControl):
+		c.fail(path, "has a space around it, or a control character in it")
+	case utf8.RuneCountInString(v) > long:
+		c.fail(path, "has more than %d characters", long)
+	}
 }
 
 func (c *checker) jira(path string, t *JiraTarget) {
