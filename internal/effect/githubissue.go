@@ -23,12 +23,8 @@ const (
 	gitHubBodyLimit      = 65536
 )
 
-// Labels of our issues: all of them have ours, those in somebody's hands have
-// taken.
-const (
-	gitHubOurs  = "modelwarden"
-	gitHubTaken = "acknowledged"
-)
+// gitHubTaken is the label of an issue that is in somebody's hands.
+const gitHubTaken = "acknowledged"
 
 // gitHubIssues keeps an issue per review.
 //
@@ -117,7 +113,7 @@ func (i *gitHubIssue) standing() *standing {
 // find implements tracker.
 func (g *gitHubIssues) find(ctx context.Context, key string, after time.Time) (*standing, error) {
 	query := url.Values{
-		"labels": {gitHubOurs}, "state": {"all"}, "sort": {"created"}, "direction": {"desc"},
+		"labels": {allTickets}, "state": {"all"}, "sort": {"created"}, "direction": {"desc"},
 		"since": {after.UTC().Format(time.RFC3339)}, "per_page": {strconv.Itoa(gitHubIssuesPageSize)},
 	}
 	for page := 1; page <= maxListingPages; page++ {
@@ -140,7 +136,7 @@ func (g *gitHubIssues) find(ctx context.Context, key string, after time.Time) (*
 
 // create implements tracker.
 func (g *gitHubIssues) create(ctx context.Context, p *page) (*standing, error) {
-	body := map[string]any{"title": p.title, "body": p.body, "labels": slices.Concat([]string{gitHubOurs}, g.o.Labels)}
+	body := map[string]any{"title": p.title, "body": p.body, "labels": slices.Concat([]string{allTickets}, g.o.Labels)}
 	if len(g.o.Assignees) > 0 {
 		body["assignees"] = g.o.Assignees
 	}

@@ -170,3 +170,7 @@ func (f *issuesFake) put(k *fakeTicket, s review.State) bool {
 func (f *issuesFake) plant(key string) *fakeTicket {
 	return f.add(&fakeTicket{title: "by hand", status: "open", labels: []string{"modelwarden"}, body: "text\n<!-- modelwarden-review: " + key + " -->\n"}, 41)
 }
+
+func (f *issuesFake) markup() map[string]int {
+	return map[string]int{"<script": 0, "@everyone": 0, "<!--": 1, "](https://evil": 0, "://evil": 0}
+}

@@ -78,7 +78,7 @@ func (g *gitHubIssues) hear(secret string, header http.Header, body []byte) ([]H
 // else's doing. Only who may label issues can make one look like ours.
 func (g *gitHubIssues) concerns(e *gitHubEvent) bool {
 	return strings.EqualFold(e.Repository.FullName, g.o.Owner+"/"+g.o.Repo) &&
-		e.Issue.PullRequest == nil && e.Issue.labelled(gitHubOurs) && gitHubKey(e.Issue.Body) != "" &&
+		e.Issue.PullRequest == nil && e.Issue.labelled(allTickets) && gitHubKey(e.Issue.Body) != "" &&
 		e.Sender.Type != "Bot" && e.Sender.Login != e.Issue.User.Login
 }
 

@@ -16,6 +16,7 @@ import (
 // trackerFakes are the products that every law below holds for.
 var trackerFakes = map[string]func(*testing.T) trackerFake{
 	"github issue": newIssuesFake, "work item": newWorkItemsFake,
+	"jira cloud": newJiraCloud, "jira data center": newJiraServer,
 }
 
 // everyTracker runs a law against each product.
@@ -66,6 +67,11 @@ func (d *trackerDesk) try() error {
 		d.t.Fatal(jerr)
 	}
 	assertNoLeak(d.t, policy.Outcome{}, err, string(shown))
+	for _, secret := range []string{theHook, basic("warden@contoso.example"), basic("warden")} {
+		if text := fmt.Sprint(string(shown), err); strings.Contains(text, secret) {
+			d.t.Errorf("a credential shows in %s", text)
+		}
+	}
 	if err == nil {
 		d.ticket = out
 		if out.Target != "desk2" || out.Rev != d.card.Review.Rev || out.Updated != now || out.Failed != "" {
@@ -428,8 +434,13 @@ func TestTrackersKeepForeignTextHarmlessAndShort(t *testing.T) {
 		}
 		d.deliver()
 		k := d.only()
-		if strings.ContainsAny(k.title, "\n\x1b\u202e") || strings.Contains(k.body, "<script>") || strings.Contains(k.body, "\x1b") {
-			t.Errorf("%q\n%s", k.title, k.body)
+		if strings.ContainsAny(k.title, "\n\x1b\u202e") || strings.ContainsAny(k.body, "\x1b\u202e") {
+			t.Errorf("characters that control: %q", k.title)
+		}
+		for markup, times := range d.fake.markup() {
+			if n := strings.Count(k.body, markup); n != times {
+				t.Errorf("%q is in the body %d times", markup, n)
+			}
 		}
 		d.ticket = review.Ticket{}
 		d.deliver()

@@ -2,6 +2,7 @@ package effect_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +26,11 @@ import (
 // theHook is the secret of the trackers' callbacks.
 const theHook = "c4llback-s3cret"
 
+// basic is what a user sends with the token as the password.
+func basic(user string) string {
+	return base64.StdEncoding.EncodeToString([]byte(user + ":" + theKey))
+}
+
 // trackerFake is a tracker under the test, with what people do in it.
 type trackerFake interface {
 	base() *trackerServer
@@ -39,6 +45,9 @@ type trackerFake interface {
 	// put moves a ticket by hand, to "" for a state that stands for none; false
 	// when there is no such state.
 	put(k *fakeTicket, s review.State) bool
+	// markup is how often what means something to the product may be in a
+	// ticket's text.
+	markup() map[string]int
 	// plant makes a ticket by hand that carries a key.
 	plant(key string) *fakeTicket
 }

@@ -49,3 +49,32 @@ func bounded(heard ...Heard) []Heard {
 	}
 	return out
 }
+
+// remark is what is heard of a comment.
+func (h Heard) remark(text string) Heard {
+	h.Verb, h.Why = review.Remark, text
+	return h
+}
+
+// moved is what is heard of a ticket that somebody moved from one state to
+// another. A ticket that goes back to open without having been resolved says
+// nothing that a review knows.
+func (h Heard) moved(from, to review.State) []Heard {
+	var verbs []review.Verb
+	if from == review.Resolved && (to == review.Open || to == review.Acknowledged) {
+		verbs = append(verbs, review.Reopen)
+	}
+	switch {
+	case to == from:
+	case to == review.Acknowledged:
+		verbs = append(verbs, review.Ack)
+	case to == review.Resolved:
+		verbs = append(verbs, review.Resolve)
+	}
+	out := make([]Heard, len(verbs))
+	for i, v := range verbs {
+		out[i] = h
+		out[i].Verb = v
+	}
+	return out
+}

@@ -34,7 +34,7 @@ type toolSays struct {
 
 // toolCallbacks are those of every product.
 var toolCallbacks = map[string]toolCallback{
-	"github issue": gitHubCallback, "work item": workItemCallback,
+	"github issue": gitHubCallback, "work item": workItemCallback, "jira": jiraCallback,
 }
 
 func hubSign(name string) func(http.Header, string, []byte) {

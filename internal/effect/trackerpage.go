@@ -57,9 +57,21 @@ func asOf(r *review.Review) time.Time {
 }
 
 // trackerMarkdown and trackerText are the card as Markdown and as plain text.
-func trackerMarkdown(c *review.Card) string { return review.Markdown(&c.Review, asOf(&c.Review)) }
+func trackerMarkdown(c *review.Card) string {
+	return strings.Map(undirected, review.Markdown(&c.Review, asOf(&c.Review)))
+}
 
-func trackerText(c *review.Card) string { return review.Text(&c.Review, asOf(&c.Review)) }
+func trackerText(c *review.Card) string {
+	return strings.Map(undirected, review.Text(&c.Review, asOf(&c.Review)))
+}
+
+// undirected drops the characters that turn the direction of what follows.
+func undirected(c rune) rune {
+	if c >= '\u202a' && c <= '\u202e' || c >= '\u2066' && c <= '\u2069' {
+		return -1
+	}
+	return c
+}
 
 // asOfLine is the line that says until when a ticket's text counts.
 func asOfLine(c *review.Card) string {
@@ -82,6 +94,23 @@ func ending(r *review.Review) string {
 	return plainLine("resolved by " + r.Resolution.By + ": " + cmp.Or(r.Resolution.Cause, "no cause given"))
 }
 
+// allTickets is the label of every ticket, for people and for the filters of
+// their webhooks; oneTicket, followed by the key, that of one.
+const (
+	allTickets = "modelwarden"
+	oneTicket  = "modelwarden-"
+)
+
+// keyOf reads the key out of a ticket's labels.
+func keyOf(labels []string) string {
+	for _, l := range labels {
+		if key, ok := strings.CutPrefix(strings.TrimSpace(l), oneTicket); ok && ticketKey(key) != "" {
+			return key
+		}
+	}
+	return ""
+}
+
 // ticketKey is s if it may be a Delivery's key, else "".
 func ticketKey(s string) string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
@@ -95,13 +124,10 @@ func ticketKey(s string) string {
 // control a terminal or turn the direction of what follows.
 func plainLine(s string) string {
 	s = strings.Map(func(c rune) rune {
-		switch {
-		case c < ' ', c >= 0x7f && c < 0xa0, c == '\u2028', c == '\u2029':
+		if c < ' ' || c >= 0x7f && c < 0xa0 || c == '\u2028' || c == '\u2029' {
 			return ' '
-		case c >= '\u202a' && c <= '\u202e', c >= '\u2066' && c <= '\u2069':
-			return -1
 		}
-		return c
+		return undirected(c)
 	}, strings.ToValidUTF8(s, "?"))
 	return strings.Join(strings.Fields(s), " ")
 }

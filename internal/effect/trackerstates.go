@@ -41,26 +41,3 @@ func (s ticketStates) name(state review.State) string {
 func (s ticketStates) String() string {
 	return fmt.Sprintf("%q, %q and %q", s.open, s.acknowledged, s.resolved)
 }
-
-// moved is what is heard of a ticket that somebody moved from one state to
-// another. A ticket that goes back to open without having been resolved says
-// nothing that a review knows.
-func (h Heard) moved(from, to review.State) []Heard {
-	var verbs []review.Verb
-	if from == review.Resolved && (to == review.Open || to == review.Acknowledged) {
-		verbs = append(verbs, review.Reopen)
-	}
-	switch {
-	case to == from:
-	case to == review.Acknowledged:
-		verbs = append(verbs, review.Ack)
-	case to == review.Resolved:
-		verbs = append(verbs, review.Resolve)
-	}
-	out := make([]Heard, len(verbs))
-	for i, v := range verbs {
-		out[i] = h
-		out[i].Verb = v
-	}
-	return out
-}

@@ -24,15 +24,13 @@ const (
 	workItemTextLimit = 30000
 	// workItemsRead bounds how many items with one tag are looked at.
 	workItemsRead = 20
-	// workItemTag, followed by the key, is the tag of an item.
-	workItemTag = "modelwarden-"
 
 	jsonPatch = "application/json-patch+json"
 )
 
 // workItems keeps an Azure DevOps work item per review.
 //
-// The key is in a tag. A review's states are states of the work item's type, by
+// The key is in a tag; another is on all items. A review's states are states of the work item's type, by
 // name; an item that people moved to a state of the category Completed or
 // Removed counts as resolved. The token needs the scope Work Items (read and
 // write).
@@ -92,7 +90,7 @@ type workItemFields struct {
 // tagged reports whether one of the item's tags is the key's.
 func (f *workItemFields) tagged(key string) bool {
 	return slices.ContainsFunc(strings.Split(f.Tags, ";"), func(tag string) bool {
-		return strings.EqualFold(strings.TrimSpace(tag), workItemTag+key)
+		return strings.EqualFold(strings.TrimSpace(tag), oneTicket+key)
 	})
 }
 
@@ -106,7 +104,7 @@ func (w *workItems) standing(i *workItem) *standing {
 // the tags are compared here.
 func (w *workItems) find(ctx context.Context, key string, _ time.Time) (*standing, error) {
 	query := "SELECT [System.Id] FROM WorkItems WHERE [System.TeamProject] = @project AND [System.Tags] CONTAINS '" +
-		workItemTag + key + "' ORDER BY [System.Id] DESC"
+		oneTicket + key + "' ORDER BY [System.Id] DESC"
 	var found struct {
 		WorkItems []struct {
 			ID int `json:"id"`
@@ -150,7 +148,7 @@ const workItemFieldNames = "System.State,System.Tags,System.WorkItemType"
 
 // create implements tracker.
 func (w *workItems) create(ctx context.Context, p *page) (*standing, error) {
-	tags := slices.Concat([]string{workItemTag + p.key}, w.o.Tags)
+	tags := slices.Concat([]string{allTickets, oneTicket + p.key}, w.o.Tags)
 	ops := append(p.ops(), set("System.Tags", strings.Join(tags, "; ")))
 	if w.o.Area != "" {
 		ops = append(ops, set("System.AreaPath", w.o.Area))

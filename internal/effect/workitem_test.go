@@ -56,7 +56,7 @@ func TestWorkItemsHaveTheirPlace(t *testing.T) {
 	d := &trackerDesk{t: t, fake: f, s: f.base(), to: ticketer(t, f), card: newTrackerCard()}
 	d.deliver()
 	k := d.only()
-	if got, want := fmt.Sprint(k.labels, k.fields), `[modelwarden-`+reviewKey+` mlops] map[/fields/System.AreaPath:Churn Models\Risk /fields/System.IterationPath:Churn Models\Sprint 1]`; got != want {
+	if got, want := fmt.Sprint(k.labels, k.fields), `[modelwarden modelwarden-`+reviewKey+` mlops] map[/fields/System.AreaPath:Churn Models\Risk /fields/System.IterationPath:Churn Models\Sprint 1]`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if d.ticket.URL != f.base().URL+"/contoso/Churn%20Models/_workitems/edit/41" {

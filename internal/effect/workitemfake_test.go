@@ -1,7 +1,6 @@
 package effect_test
 
 import (
-	"encoding/base64"
 	"net/http"
 	"regexp"
 	"slices"
@@ -31,7 +30,7 @@ func (f *workItemsFake) target() policy.Target {
 }
 
 func (f *workItemsFake) authentic(r *http.Request) bool {
-	return r.Header.Get("Authorization") == "Basic "+base64.StdEncoding.EncodeToString([]byte(":"+theKey))
+	return r.Header.Get("Authorization") == "Basic "+basic("")
 }
 
 func (f *workItemsFake) route(w http.ResponseWriter, r *http.Request) {
@@ -181,4 +180,8 @@ func (f *workItemsFake) put(k *fakeTicket, s review.State) bool {
 
 func (f *workItemsFake) plant(key string) *fakeTicket {
 	return f.add(&fakeTicket{title: "by hand", status: "To Do", labels: []string{"other", "modelwarden-" + key}, fields: map[string]any{}}, 41)
+}
+
+func (f *workItemsFake) markup() map[string]int {
+	return map[string]int{"<script": 0, "<!--": 0, "<pre>": 1, "</pre>": 1, "<a ": 1}
 }

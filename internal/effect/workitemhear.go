@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
-
-	"github.com/modelwarden/modelwarden/internal/review"
 )
 
 // workItemEvent is the part of the service hook events workitem.updated and
@@ -145,19 +143,7 @@ func (r *workItemRevision) heard(id, rev int, by devOpsPerson) (h Heard, ours bo
 }
 
 // key reads the key out of an item's tags.
-func (f *workItemFields) key() string {
-	for tag := range strings.SplitSeq(f.Tags, ";") {
-		if key, ok := strings.CutPrefix(strings.TrimSpace(tag), workItemTag); ok && ticketKey(key) != "" {
-			return key
-		}
-	}
-	return ""
-}
-
-func (h Heard) remark(text string) Heard {
-	h.Verb, h.Why = review.Remark, text
-	return h
-}
+func (f *workItemFields) key() string { return keyOf(strings.Split(f.Tags, ";")) }
 
 // htmlText is what HTML reads like.
 func htmlText(source string) string {

@@ -3,8 +3,13 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/modelwarden/modelwarden/internal/policy/strictyaml"
 )
 
 // What GitHub takes of one issue.
@@ -36,6 +41,9 @@ func (c *checker) called(path, url string, t *Token, back *Callback) {
 	c.callback(path, back)
 }
 
+// ownLabel is the label of every ticket; with a dash and a key it is that of one.
+const ownLabel = "modelwarden"
+
 // words checks a list of labels, tags or names: at most many, of at most long
 // characters each, none of them out of refused.
 func (c *checker) words(path string, list []string, many, long int, refused string) {
@@ -51,6 +59,8 @@ func (c *checker) words(path string, list []string, many, long int, refused stri
 			c.fail(at, "has more than %d characters", long)
 		case strings.ContainsAny(w, refused) || strings.ContainsFunc(w, isControl):
 			c.fail(at, "has a character that can't be in it: %s", clip(w, 40))
+		case w == ownLabel || strings.HasPrefix(w, ownLabel+"-"):
+			c.fail(at, "is set by the sender itself: it is what tickets are found by")
 		}
 	}
 }
@@ -104,8 +114,40 @@ func (c *checker) named(path, v string, long int) {
 	}
 }
 
+// What Jira takes of one issue.
+const (
+	maxJiraLabels = 90
+	maxJiraLabel  = 255
+	maxUser       = 254
+)
+
+var jiraProject = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,254}$`)
+
 func (c *checker) jira(path string, t *JiraTarget) {
-	c.token(path, &t.Token)
+	c.url(path+".url", t.URL)
+	if !jiraProject.MatchString(t.Project) {
+		c.fail(path+".project", "wants the project's key, such as CHURN: letters, digits and underscores")
+	}
+	c.named(path+".type", t.Type, maxStateName)
+	c.words(path+".labels", t.Labels, maxJiraLabels, maxJiraLabel, " ")
+	for _, severity := range slices.Sorted(maps.Keys(t.Priorities)) {
+		at := strictyaml.Join(path+".priorities", severity)
+		if !slices.Contains(severities, severity) {
+			c.fail(at, "unknown severity %q%s", clip(severity, 40), suggest(severity, severities))
+		}
+		c.named(at, t.Priorities[severity], maxStateName)
+	}
+	c.ticketStates(path+".states", t.States, TicketStates{Open: "To Do", Acknowledged: "In Progress", Resolved: "Done"})
+	c.user(path+".user", t.User)
+	c.called(path, "", &t.Token, &t.Callback)
+}
+
+// user checks the name that goes with a token as its password.
+func (c *checker) user(path, name string) {
+	c.named(path, name, maxUser)
+	if strings.Contains(name, ":") {
+		c.fail(path, "has a colon, which ends a name in basic authentication: the password does not belong in this file")
+	}
 }
 
 func (c *checker) serviceNow(path string, t *ServiceNowTarget) {
