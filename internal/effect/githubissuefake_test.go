@@ -144,14 +144,14 @@ func (f *issuesFake) takeLabel(w http.ResponseWriter, k *fakeTicket, label strin
 	f.answer(w, http.StatusOK, f.json(k)["labels"])
 }
 
-func (f *issuesFake) shows(k *fakeTicket) review.State {
+func (f *issuesFake) shows(k *fakeTicket, s review.State) bool {
 	switch {
 	case k.status == "closed":
-		return review.Resolved
+		return s == review.Resolved
 	case slices.Contains(k.labels, "acknowledged"):
-		return review.Acknowledged
+		return s == review.Acknowledged
 	}
-	return review.Open
+	return s == review.Open
 }
 
 // put moves an issue by hand. Issues have no state beyond a review's.

@@ -170,8 +170,8 @@ func (f *jiraFake) move(w http.ResponseWriter, r *http.Request, k *fakeTicket) {
 	f.refuse(w, http.StatusBadRequest, "It seems that you have tried to perform a workflow operation that is not valid.")
 }
 
-func (f *jiraFake) shows(k *fakeTicket) review.State {
-	return map[string]review.State{"To Do": review.Open, "In Progress": review.Acknowledged, "Done": review.Resolved, "Won't Do": review.Resolved}[k.status]
+func (f *jiraFake) shows(k *fakeTicket, s review.State) bool {
+	return s == map[string]review.State{"To Do": review.Open, "In Progress": review.Acknowledged, "Done": review.Resolved, "Won't Do": review.Resolved}[k.status]
 }
 
 func (f *jiraFake) put(k *fakeTicket, s review.State) bool {

@@ -16,7 +16,7 @@ import (
 // trackerFakes are the products that every law below holds for.
 var trackerFakes = map[string]func(*testing.T) trackerFake{
 	"github issue": newIssuesFake, "work item": newWorkItemsFake,
-	"jira cloud": newJiraCloud, "jira data center": newJiraServer,
+	"servicenow": newServiceNowFake, "jira cloud": newJiraCloud, "jira data center": newJiraServer,
 }
 
 // everyTracker runs a law against each product.
@@ -124,8 +124,8 @@ func (d *trackerDesk) only() *fakeTicket {
 
 func (d *trackerDesk) shows(want review.State) {
 	d.t.Helper()
-	if k := d.only(); d.fake.shows(k) != want {
-		d.t.Errorf("the ticket is %q, labelled %q: it shows %q, want %q", k.status, k.labels, d.fake.shows(k), want)
+	if k := d.only(); !d.fake.shows(k, want) {
+		d.t.Errorf("the ticket is %q, labelled %q: it does not show %q", k.status, k.labels, want)
 	}
 }
 

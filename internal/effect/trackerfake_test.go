@@ -39,9 +39,8 @@ type trackerFake interface {
 	// route answers a request, which has been authenticated.
 	route(w http.ResponseWriter, r *http.Request)
 	authentic(r *http.Request) bool
-	// shows is the review's state that a ticket's own state stands for, "" for
-	// none of them.
-	shows(k *fakeTicket) review.State
+	// shows reports whether a ticket's own state stands for a review's.
+	shows(k *fakeTicket, s review.State) bool
 	// put moves a ticket by hand, to "" for a state that stands for none; false
 	// when there is no such state.
 	put(k *fakeTicket, s review.State) bool

@@ -34,7 +34,7 @@ type toolSays struct {
 
 // toolCallbacks are those of every product.
 var toolCallbacks = map[string]toolCallback{
-	"github issue": gitHubCallback, "work item": workItemCallback, "jira": jiraCallback,
+	"github issue": gitHubCallback, "work item": workItemCallback, "jira": jiraCallback, "servicenow": serviceNowCallback,
 }
 
 func hubSign(name string) func(http.Header, string, []byte) {

@@ -168,8 +168,8 @@ func (f *workItemsFake) patch(w http.ResponseWriter, r *http.Request, k *fakeTic
 	f.answer(w, http.StatusOK, f.json(k))
 }
 
-func (f *workItemsFake) shows(k *fakeTicket) review.State {
-	return map[string]review.State{"To Do": review.Open, "Doing": review.Acknowledged, "Done": review.Resolved, "Dropped": review.Resolved}[k.status]
+func (f *workItemsFake) shows(k *fakeTicket, s review.State) bool {
+	return s == map[string]review.State{"To Do": review.Open, "Doing": review.Acknowledged, "Done": review.Resolved, "Dropped": review.Resolved}[k.status]
 }
 
 func (f *workItemsFake) put(k *fakeTicket, s review.State) bool {

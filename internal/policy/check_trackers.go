@@ -150,6 +150,15 @@ func (c *checker) user(path, name string) {
 	}
 }
 
+// maxIncidentField is what ServiceNow takes of a choice or a reference.
+const maxIncidentField = 100
+
 func (c *checker) serviceNow(path string, t *ServiceNowTarget) {
-	c.token(path, &t.Token)
+	c.url(path+".url", t.URL)
+	c.named(path+".assignmentGroup", t.AssignmentGroup, maxIncidentField)
+	c.named(path+".category", t.Category, maxIncidentField)
+	c.named(path+".callerId", t.CallerID, maxIncidentField)
+	c.named(path+".closeCode", t.CloseCode, maxIncidentField)
+	c.user(path+".user", t.User)
+	c.called(path, "", &t.Token, &t.Callback)
 }

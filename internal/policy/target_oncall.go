@@ -93,7 +93,8 @@ type JiraTarget struct {
 type ServiceNowTarget struct {
 	// URL is the instance's, "https://contoso.service-now.com".
 	URL string `yaml:"url" json:"url"`
-	// AssignmentGroup, Category and CallerID are given to new incidents.
+	// AssignmentGroup, Category and CallerID are given to new incidents: a
+	// group's sys_id, a category's value, a user's sys_id.
 	AssignmentGroup string `yaml:"assignmentGroup,omitempty" json:"assignmentGroup,omitempty"`
 	Category        string `yaml:"category,omitempty" json:"category,omitempty"`
 	CallerID        string `yaml:"callerId,omitempty" json:"callerId,omitempty"`
