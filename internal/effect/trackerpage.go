@@ -132,32 +132,35 @@ func plainLine(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// atMostChars cuts text to at most n characters as the trackers count them, in
-// UTF-16.
+// atMostChars cuts text to at most n characters.
 func atMostChars(s string, n int) string {
-	units, cut := 0, 0
-	for i, c := range s {
-		if units < n {
-			cut = i
-		}
-		units += utf16.RuneLen(c)
-		if units > n {
-			return s[:cut] + "…"
-		}
+	if charPrefix(s, n) == s {
+		return s
 	}
-	return s
+	return charPrefix(s, n-1) + "…"
 }
 
 // atMostLines cuts text to at most n characters at the end of a line, so that
 // no markup is cut in two.
 func atMostLines(s string, n int) string {
-	const mark = "\n…"
-	if atMostChars(s, n) == s {
+	if charPrefix(s, n) == s {
 		return s
 	}
-	short := atMostChars(s, n-len([]rune(mark)))
-	if end := strings.LastIndexByte(short, '\n'); end >= 0 {
+	short := charPrefix(s, n-2)
+	if end := strings.LastIndexByte(short, '\n'); end >= 0 && s[len(short)] != '\n' {
 		short = short[:end]
 	}
-	return short + mark
+	return short + "\n…"
+}
+
+// charPrefix is the longest beginning of s that has at most n characters as the
+// trackers count them, in UTF-16.
+func charPrefix(s string, n int) string {
+	units := 0
+	for i, c := range s {
+		if units += utf16.RuneLen(c); units > n {
+			return s[:i]
+		}
+	}
+	return s
 }
