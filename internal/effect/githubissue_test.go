@@ -75,6 +75,7 @@ func TestIssuesAreFoundBehindOthers(t *testing.T) {
 	for n := range 120 {
 		f.plant(fmt.Sprint("another-", n))
 	}
+	f.plant(reviewKey).fields = map[string]any{"pull_request": map[string]any{"url": "u"}}
 	if d.deliver(); d.ticket.Ref != first.ref {
 		t.Errorf("adopted %+v", d.ticket)
 	}

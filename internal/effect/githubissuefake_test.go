@@ -68,10 +68,14 @@ func (f *issuesFake) json(k *fakeTicket) map[string]any {
 	for _, l := range k.labels {
 		labels = append(labels, map[string]any{"name": l})
 	}
-	return map[string]any{
+	issue := map[string]any{
 		"number": number, "html_url": "https://github.com/contoso/churn/issues/" + k.ref,
 		"title": k.title, "body": k.body, "state": k.status, "labels": labels, "user": map[string]any{"login": "modelwarden-bot"},
 	}
+	if k.fields["pull_request"] != nil { // GitHub lists them as issues
+		issue["pull_request"] = k.fields["pull_request"]
+	}
+	return issue
 }
 
 func (f *issuesFake) list(w http.ResponseWriter, r *http.Request) {

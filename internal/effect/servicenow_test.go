@@ -84,6 +84,10 @@ func TestIncidentsHaveTheirFields(t *testing.T) {
 	if got := fmt.Sprint(k.fields["close_code"], ", ", k.fields["close_notes"]); got != "Solution provided, resolved by ana@contoso.example: upstream fixed" {
 		t.Errorf("closed with %s", got)
 	}
+	d.enter(review.Open)
+	if d.deliver(); k.status != "2" {
+		t.Errorf("opened again in state %s", k.status)
+	}
 }
 
 func TestIncidentsThatWereClosedStaySo(t *testing.T) {

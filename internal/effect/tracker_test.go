@@ -181,12 +181,13 @@ func TestTrackersAdoptWhatTheyMadeBefore(t *testing.T) {
 func TestTrackersFollowTheReview(t *testing.T) {
 	everyTracker(t, func(t *testing.T, d *trackerDesk) {
 		d.deliver()
-		for _, s := range []review.State{review.Acknowledged, review.Resolved, review.Open, review.Resolved, review.Acknowledged, review.Open} {
+		for n, s := range []review.State{review.Acknowledged, review.Resolved, review.Open, review.Resolved, review.Acknowledged, review.Open} {
 			d.enter(s)
+			d.card.Review.Title = fmt.Sprint("churn drifts ", n)
 			d.deliver()
 			d.shows(s)
-			if d.ticket.State != s || !strings.Contains(d.only().body, string(s)) {
-				t.Errorf("%s: %+v\n%s", s, d.ticket, d.only().body)
+			if k := d.only(); d.ticket.State != s || !strings.Contains(k.title, d.card.Review.Title) || !strings.Contains(k.body, string(s)) {
+				t.Errorf("%s: %+v\n%s\n%s", s, d.ticket, k.title, k.body)
 			}
 			writes := d.s.written()
 			if d.deliver(); d.s.written() != writes {
@@ -299,8 +300,11 @@ func TestTrackersLeaveATicketWherePeopleMovedIt(t *testing.T) {
 		d.enter(review.Open)
 		d.deliver()
 		d.shows(review.Resolved)
+		status := k.status
 		d.enter(review.Resolved)
-		d.deliver()
+		if d.deliver(); k.status != status {
+			t.Errorf("moved from %q to %q", status, k.status)
+		}
 		d.fake.put(k, review.Acknowledged)
 		d.enter(review.Open)
 		d.deliver()

@@ -1,8 +1,10 @@
 package effect
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -56,6 +58,23 @@ func FuzzTrackerTextsFit(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a page says depends on the review, not on the moment or on what others
+// were told.
+func TestAPageLasts(t *testing.T) {
+	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	r := review.Review{Opened: at, LastSignal: at.Add(2 * time.Hour), Updated: at.Add(time.Hour)}
+	if got := asOf(&r); got != at.Add(2*time.Hour) {
+		t.Errorf("as of %s", got)
+	}
+	card := review.Card{Review: r, Tickets: []review.Ticket{
+		{Target: "me", Ref: "1"}, {Target: "pager", Ref: "2", URL: "https://pager.contoso.example/2", Updated: at, Rev: 3, Shown: "x", Failed: "y"},
+	}}
+	lasts := (&tracked{target: "me"}).lasting(card)
+	if want := []review.Ticket{{Target: "pager", Ref: "2", URL: "https://pager.contoso.example/2"}}; !slices.Equal(lasts.Tickets, want) || len(card.Tickets) != 2 {
+		t.Errorf("%+v", lasts.Tickets)
+	}
 }
 
 // A ticket goes where its review goes, unless people were there.
