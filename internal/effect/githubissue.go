@@ -41,11 +41,7 @@ type gitHubIssues struct {
 }
 
 func buildGitHubIssue(name string, t *policy.GitHubIssueTarget, d *Deps) (Ticketer, error) {
-	token, client, err := d.caller(name, policy.GitHubIssueKind, &t.Token)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := readCallback(&t.Callback, d.LookupEnv)
+	token, secret, client, err := d.trackerCaller(name, policy.GitHubIssueKind, &t.Token, &t.Callback)
 	if err != nil {
 		return nil, err
 	}

@@ -38,11 +38,7 @@ type jira struct {
 }
 
 func buildJira(name string, t *policy.JiraTarget, d *Deps) (Ticketer, error) {
-	token, client, err := d.caller(name, policy.JiraKind, &t.Token)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := readCallback(&t.Callback, d.LookupEnv)
+	token, secret, client, err := d.trackerCaller(name, policy.JiraKind, &t.Token, &t.Callback)
 	if err != nil {
 		return nil, err
 	}

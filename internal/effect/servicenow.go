@@ -50,11 +50,7 @@ type serviceNow struct {
 }
 
 func buildServiceNow(name string, t *policy.ServiceNowTarget, d *Deps) (Ticketer, error) {
-	token, client, err := d.caller(name, policy.ServiceNowKind, &t.Token)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := readCallback(&t.Callback, d.LookupEnv)
+	token, secret, client, err := d.trackerCaller(name, policy.ServiceNowKind, &t.Token, &t.Callback)
 	if err != nil {
 		return nil, err
 	}

@@ -86,6 +86,16 @@ type tracked struct {
 	secret string
 }
 
+// trackerCaller reads a tracker's token and the secret of its callbacks, and
+// makes the client to call it.
+func (d *Deps) trackerCaller(name string, kind policy.TargetKind, t *policy.Token, c *policy.Callback) (token, secret string, client *http.Client, err error) {
+	if token, client, err = d.caller(name, kind, t); err != nil {
+		return "", "", nil, err
+	}
+	secret, err = readCallback(c, d.LookupEnv)
+	return token, secret, client, err
+}
+
 // Hear implements Caller.
 func (k *tracked) Hear(header http.Header, body []byte) ([]Heard, error) {
 	if k.secret == "" {

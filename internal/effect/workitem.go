@@ -43,11 +43,7 @@ type workItems struct {
 }
 
 func buildWorkItem(name string, t *policy.WorkItemTarget, d *Deps) (Ticketer, error) {
-	token, client, err := d.caller(name, policy.WorkItemKind, &t.Token)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := readCallback(&t.Callback, d.LookupEnv)
+	token, secret, client, err := d.trackerCaller(name, policy.WorkItemKind, &t.Token, &t.Callback)
 	if err != nil {
 		return nil, err
 	}
