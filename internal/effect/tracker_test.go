@@ -149,12 +149,13 @@ func TestTrackersOpenATicketThatSaysWhatIsWrong(t *testing.T) {
 
 func TestTrackersAreNotToldTheSameTwice(t *testing.T) {
 	everyTracker(t, func(t *testing.T, d *trackerDesk) {
+		pager := review.Ticket{Target: "pager", Ref: "p", Updated: t0, Rev: 7}
+		d.card.Tickets = []review.Ticket{pager}
 		d.deliver()
 		asked := len(d.s.requests)
 		d.deliver()
-		d.card.Tickets = []review.Ticket{d.ticket, {Target: "pager", Updated: t0, Rev: 7}}
-		d.deliver()
-		d.card.Tickets[1].Updated, d.card.Tickets[1].Rev = t0.Add(time.Hour), 8
+		pager.Updated, pager.Rev = t0.Add(time.Hour), 8
+		d.card.Tickets = []review.Ticket{d.ticket, pager}
 		d.deliver()
 		if more := d.s.requests[asked:]; d.s.written() != 1 || len(more) != 0 {
 			t.Errorf("%d changes, and then %q", d.s.written(), more)

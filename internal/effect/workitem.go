@@ -145,12 +145,12 @@ const workItemFieldNames = "System.State,System.Tags,System.WorkItemType"
 // create implements tracker.
 func (w *workItems) create(ctx context.Context, p *page) (*standing, error) {
 	tags := slices.Concat([]string{allTickets, oneTicket + p.key}, w.o.Tags)
-	ops := append(p.ops(), set("System.Tags", strings.Join(tags, "; ")))
+	ops := append(p.ops(), setField("System.Tags", strings.Join(tags, "; ")))
 	if w.o.Area != "" {
-		ops = append(ops, set("System.AreaPath", w.o.Area))
+		ops = append(ops, setField("System.AreaPath", w.o.Area))
 	}
 	if w.o.Iteration != "" {
-		ops = append(ops, set("System.IterationPath", w.o.Iteration))
+		ops = append(ops, setField("System.IterationPath", w.o.Iteration))
 	}
 	var made workItem
 	path := w.project("wit/workitems/$" + url.PathEscape(w.o.Type))
@@ -202,7 +202,7 @@ func (w *workItems) update(ctx context.Context, at *standing, p *page, e edit) e
 		ops = append(ops, p.ops()...)
 	}
 	if e.move {
-		ops = append(ops, set("System.State", w.states.name(p.state)))
+		ops = append(ops, setField("System.State", w.states.name(p.state)))
 	}
 	return w.call(ctx, &w.patch, http.MethodPatch, w.project("wit/workitems/"+url.PathEscape(at.ref)), w.version(), ops, nil)
 }
@@ -214,13 +214,13 @@ type patchOp struct {
 	Value any    `json:"value"`
 }
 
-// set is the operation that sets a field, whether it has a value or not.
-func set(field string, value any) patchOp {
+// setField is the operation that sets a field, whether it has a value or not.
+func setField(field string, value any) patchOp {
 	return patchOp{Op: "add", Path: "/fields/" + field, Value: value}
 }
 
 func (p *page) ops() []patchOp {
-	return []patchOp{set("System.Title", p.title), set("System.Description", p.body)}
+	return []patchOp{setField("System.Title", p.title), setField("System.Description", p.body)}
 }
 
 func (w *workItems) project(path string) string {
