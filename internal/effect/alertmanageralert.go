@@ -1,0 +1,158 @@
+package effect
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/review"
+)
+
+// Labels of our alerts besides those of the configuration.
+const (
+	labelName     = "alertname"
+	labelReview   = "review"
+	labelNotice   = "notice"
+	labelSeverity = "severity"
+
+	reviewAlert = "ModelwardenReview"
+	noticeAlert = "ModelwardenNotice"
+)
+
+// noticeLasts is how long a notice fires: long enough for a group_wait.
+const noticeLasts = 5 * time.Minute
+
+// postedAlert is an alert as Alertmanager takes it and gives it back
+// (postableAlert, gettableAlert).
+type postedAlert struct {
+	Labels       map[string]string `json:"labels"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	StartsAt     time.Time         `json:"startsAt,omitzero"`
+	EndsAt       time.Time         `json:"endsAt,omitzero"`
+	GeneratorURL string            `json:"generatorURL,omitempty"`
+}
+
+// alert is the review's while it fires.
+func (m *alertmanager) alert(d *Delivery) postedAlert {
+	r := &d.Card.Review
+	return postedAlert{
+		Labels:       m.labelled(r, map[string]string{labelName: reviewAlert, labelReview: r.ID}),
+		Annotations:  alertAnnotations(&d.Card, d.Now),
+		StartsAt:     r.OpenSince.UTC(),
+		EndsAt:       d.Now.Add(alertLasts).UTC(),
+		GeneratorURL: pageLink(d.Card.URL),
+	}
+}
+
+// notice is the alert of what is told once.
+func (m *alertmanager) notice(d *Delivery) postedAlert {
+	a := m.alert(d)
+	a.Labels = m.labelled(&d.Card.Review, map[string]string{labelName: noticeAlert, labelNotice: d.Key})
+	a.StartsAt, a.EndsAt = d.Now.UTC(), d.Now.Add(noticeLasts).UTC()
+	delete(a.Annotations, "state")
+	delete(a.Annotations, "count")
+	return a
+}
+
+// labelled adds what a review keeps all its life, and the severity. Policies
+// only ever join at the end, so the first is the first for ever.
+func (m *alertmanager) labelled(r *review.Review, own map[string]string) map[string]string {
+	out := maps.Clone(m.labels)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, own)
+	out[labelSeverity] = string(r.Severity)
+	set(out, "workspace", r.Workspace)
+	set(out, "model", pageModel(r))
+	if len(r.Policies) > 0 {
+		set(out, "policy", r.Policies[0])
+	}
+	return out
+}
+
+// set leaves out what is empty: to Alertmanager, that is no label.
+func set(m map[string]string, name, value string) {
+	if value != "" {
+		m[name] = value
+	}
+}
+
+// alertAnnotations are what people read. They may change without a call.
+func alertAnnotations(c *review.Card, now time.Time) map[string]string {
+	r := &c.Review
+	out := map[string]string{
+		"summary": pageSummary(r), "description": pageText(c, now),
+		"state": string(r.State), "count": strconv.Itoa(r.Count),
+	}
+	set(out, "runbook_url", pageRunbook(c))
+	if r.State == review.Acknowledged {
+		set(out, "acknowledged_by", clipPage(inertPage(r.AckedBy), maxPageSummary))
+	}
+	if !r.Escalated.IsZero() {
+		out["escalated"] = r.Escalated.UTC().Format(time.RFC3339)
+	}
+	return out
+}
+
+// sending is an alert on its way to the servers.
+type sending struct {
+	alert postedAlert
+	// review is whose other alerts end; "" for a notice.
+	review string
+	// over ends this one as well.
+	over bool
+	now  time.Time
+}
+
+// tell makes one server show the alert, and no other of its review. When the
+// others can't be asked for, it is sent all the same: people are to be called.
+func (s *alertServer) tell(ctx context.Context, n *sending) error {
+	var others []postedAlert
+	var asked error
+	clock := n.now
+	if n.review != "" {
+		others, clock, asked = s.alerts(ctx, n)
+	}
+	batch := []postedAlert{n.alert}
+	if n.over {
+		batch[0] = n.alert.ended(clock)
+	}
+	for _, o := range others {
+		if !maps.Equal(o.Labels, n.alert.Labels) {
+			batch = append(batch, o.ended(clock))
+		}
+	}
+	if _, err := s.call(ctx, http.MethodPost, "api/v2/alerts", nil, batch, nil, n.now); err != nil {
+		return err
+	}
+	return asked
+}
+
+// alerts are those of the review that the server has, and the server's time.
+func (s *alertServer) alerts(ctx context.Context, n *sending) ([]postedAlert, time.Time, error) {
+	var list []postedAlert
+	ans, err := s.call(ctx, http.MethodGet, "api/v2/alerts", url.Values{"filter": alertFilter(n.review)}, nil, &list, n.now)
+	if err != nil {
+		return nil, n.now, err
+	}
+	return list, ans.clock(n.now), nil
+}
+
+// alertFilter selects what is of one review. Ids need no escaping.
+func alertFilter(id string) []string {
+	return []string{labelName + `="` + reviewAlert + `"`, labelReview + `="` + id + `"`}
+}
+
+// ended is the alert when it is over. An alert can't end before it began, even
+// if it began by a clock that is ahead of the server's.
+func (a postedAlert) ended(at time.Time) postedAlert {
+	a.EndsAt = at.UTC()
+	if a.StartsAt.After(a.EndsAt) {
+		a.StartsAt = a.EndsAt
+	}
+	return a
+}
