@@ -136,7 +136,7 @@ func (m *alertmanager) Deliver(ctx context.Context, d Delivery) (review.Ticket, 
 	if err != nil && pageQuiet(r) && d.Ticket.Ref == "" {
 		return d.Ticket, err // else an alert that is silenced nowhere would call
 	}
-	s := &sending{alert: m.alert(&d), review: r.ID, over: r.State == review.Resolved, now: d.Now}
+	s := &sending{alert: m.alert(&d), others: m.matchers(r.ID), over: r.State == review.Resolved, now: d.Now}
 	if err := together(m.tell(ctx, s), err); err != nil {
 		return d.Ticket, err
 	}
@@ -175,33 +175,40 @@ func (m *alertmanager) tell(ctx context.Context, s *sending) error {
 // permanent only when they all are: the others may come right later, and then
 // nothing else would bring the rest along.
 func together(outcomes ...error) error {
-	var text []string
-	var permanent *policy.PermanentError
-	var asked *policy.RetryAfterError
-	lasting, after := 0, time.Duration(0)
+	var passing, lasting several
 	for _, err := range outcomes {
-		if err == nil {
-			continue
-		}
-		text = append(text, err.Error())
-		if errors.As(err, &permanent) {
-			lasting++
-		}
-		if errors.As(err, &asked) {
-			after = max(after, asked.After)
+		var permanent *policy.PermanentError
+		switch {
+		case errors.As(err, &permanent):
+			lasting = append(lasting, errors.New(err.Error()))
+		case err != nil:
+			passing = append(passing, err)
 		}
 	}
-	err := errors.New(strings.Join(text, "; "))
-	switch {
-	case len(text) == 0:
+	switch all := append(passing, lasting...); {
+	case len(all) == 0:
 		return nil
-	case lasting == len(outcomes):
-		return &policy.PermanentError{Err: err}
-	case after > 0:
-		return &policy.RetryAfterError{Err: err, After: after}
+	case len(lasting) == len(outcomes):
+		return &policy.PermanentError{Err: all}
+	default:
+		return all
 	}
-	return err
 }
+
+// several are errors on one line.
+type several []error
+
+// Error implements error.
+func (s several) Error() string {
+	text := make([]string, len(s))
+	for i, err := range s {
+		text[i] = err.Error()
+	}
+	return strings.Join(text, "; ")
+}
+
+// Unwrap lets errors.Is and errors.As see each.
+func (s several) Unwrap() []error { return s }
 
 // alertServer is one Alertmanager.
 type alertServer struct{ api rest }

@@ -5,7 +5,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/review"
@@ -101,8 +103,9 @@ func alertAnnotations(c *review.Card, now time.Time) map[string]string {
 // sending is an alert on its way to the servers.
 type sending struct {
 	alert postedAlert
-	// review is whose other alerts end; "" for a notice.
-	review string
+	// others selects the alerts that end when they are not this one; nil for a
+	// notice.
+	others []alertMatcher
 	// over ends this one as well.
 	over bool
 	now  time.Time
@@ -114,7 +117,7 @@ func (s *alertServer) tell(ctx context.Context, n *sending) error {
 	var others []postedAlert
 	var asked error
 	clock := n.now
-	if n.review != "" {
+	if n.others != nil {
 		others, clock, asked = s.alerts(ctx, n)
 	}
 	batch := []postedAlert{n.alert}
@@ -132,19 +135,44 @@ func (s *alertServer) tell(ctx context.Context, n *sending) error {
 	return asked
 }
 
-// alerts are those of the review that the server has, and the server's time.
+// alerts are those that the server has of the review, and the server's time.
 func (s *alertServer) alerts(ctx context.Context, n *sending) ([]postedAlert, time.Time, error) {
 	var list []postedAlert
-	ans, err := s.call(ctx, http.MethodGet, "api/v2/alerts", url.Values{"filter": alertFilter(n.review)}, nil, &list, n.now)
+	ans, err := s.call(ctx, http.MethodGet, "api/v2/alerts", alertFilter(n.others), nil, &list, n.now)
 	if err != nil {
 		return nil, n.now, err
 	}
 	return list, ans.clock(n.now), nil
 }
 
-// alertFilter selects what is of one review. Ids need no escaping.
-func alertFilter(id string) []string {
-	return []string{labelName + `="` + reviewAlert + `"`, labelReview + `="` + id + `"`}
+// alertMatcher matches a label's whole value.
+type alertMatcher struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	IsRegex bool   `json:"isRegex"`
+}
+
+// matchers select what is of one review and of this target. Ids follow from
+// causes, so that another service can have a review of the same id: its alerts
+// are told apart by the labels that are configured, and left alone.
+func (m *alertmanager) matchers(id string) []alertMatcher {
+	out := []alertMatcher{{Name: labelName, Value: reviewAlert}, {Name: labelReview, Value: id}}
+	for _, name := range slices.Sorted(maps.Keys(m.labels)) {
+		out = append(out, alertMatcher{Name: name, Value: m.labels[name]})
+	}
+	return out
+}
+
+// quoted escapes a matcher's value as Alertmanager reads it.
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// alertFilter asks for what has all of the matchers.
+func alertFilter(matchers []alertMatcher) url.Values {
+	out := url.Values{}
+	for _, m := range matchers {
+		out.Add("filter", m.Name+`="`+quoted.Replace(m.Value)+`"`)
+	}
+	return out
 }
 
 // ended is the alert when it is over. An alert can't end before it began, even

@@ -39,13 +39,6 @@ type keptSilence struct {
 	} `json:"status"`
 }
 
-// alertMatcher matches a label's whole value.
-type alertMatcher struct {
-	Name    string `json:"name"`
-	Value   string `json:"value"`
-	IsRegex bool   `json:"isRegex"`
-}
-
 // calm is a time in which a review calls nobody; none while until is zero.
 type calm struct {
 	until time.Time
@@ -76,24 +69,24 @@ func calmOf(r *review.Review, now time.Time) calm {
 // none else. Silences are the cluster's: one server is asked and told, the
 // first that answers.
 func (m *alertmanager) hush(ctx context.Context, r *review.Review, known alertRef, now time.Time) (alertRef, error) {
-	failed := make([]error, len(m.servers))
+	matchers, failed := m.matchers(r.ID), make([]error, len(m.servers))
 	for i := range m.servers {
 		s := &m.servers[i]
 		var kept []keptSilence
 		var ans *answer
-		if ans, failed[i] = s.call(ctx, http.MethodGet, "api/v2/silences", url.Values{"filter": alertFilter(r.ID)}, nil, &kept, now); failed[i] != nil {
+		if ans, failed[i] = s.call(ctx, http.MethodGet, "api/v2/silences", alertFilter(matchers), nil, &kept, now); failed[i] != nil {
 			continue
 		}
 		kept = slices.DeleteFunc(kept, func(k keptSilence) bool { return k.CreatedBy != silenceAuthor })
-		return s.hush(ctx, hushing{review: r.ID, want: calmOf(r, now), kept: kept, known: known, now: now, clock: ans.clock(now)})
+		return s.hush(ctx, hushing{matchers: matchers, want: calmOf(r, now), kept: kept, known: known, now: now, clock: ans.clock(now)})
 	}
 	return known, together(failed...)
 }
 
 // hushing is what one server is to be made to keep.
 type hushing struct {
-	review string
-	want   calm
+	matchers []alertMatcher
+	want     calm
 	// kept are the review's silences there, known is what the ticket remembers.
 	kept       []keptSilence
 	known      alertRef
@@ -123,7 +116,7 @@ func (s *alertServer) hush(ctx context.Context, h hushing) (alertRef, error) {
 	}
 	out := alertRef{Until: h.want.until}
 	made := postedSilence{
-		Matchers: []alertMatcher{{Name: labelName, Value: reviewAlert}, {Name: labelReview, Value: h.review}},
+		Matchers: h.matchers,
 		StartsAt: h.clock.UTC(), EndsAt: h.want.until, CreatedBy: silenceAuthor, Comment: h.want.why,
 	}
 	if k, ok := h.active(); ok {

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/review"
@@ -38,7 +39,7 @@ var activeText = strings.NewReplacer(
 // becoming a link: nobody knows where a page ends up, so nothing can be escaped.
 func inertPage(s string) string {
 	s = strings.Map(func(c rune) rune {
-		if c < ' ' && c != '\n' || c >= 0x7f && c < 0xa0 {
+		if c < ' ' && c != '\n' || c >= 0x7f && c < 0xa0 || unicode.Is(unicode.Bidi_Control, c) {
 			return -1
 		}
 		return c
