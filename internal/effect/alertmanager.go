@@ -126,7 +126,7 @@ func (r alertRef) String() string {
 
 // Deliver implements Ticketer. The silence comes first: it must be there before
 // an alert that shall call nobody, and gone before the end of one that shall be
-// told, for a silence withholds that as well.
+// told: Alertmanager forgets an end that it withheld.
 func (m *alertmanager) Deliver(ctx context.Context, d Delivery) (review.Ticket, error) {
 	if d.Once {
 		return review.Ticket{}, m.tell(ctx, &sending{alert: m.notice(&d), now: d.Now})

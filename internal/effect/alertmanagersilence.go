@@ -77,7 +77,7 @@ func (m *alertmanager) hush(ctx context.Context, r *review.Review, known alertRe
 		if ans, failed[i] = s.call(ctx, http.MethodGet, "api/v2/silences", alertFilter(matchers), nil, &kept, now); failed[i] != nil {
 			continue
 		}
-		kept = slices.DeleteFunc(kept, func(k keptSilence) bool { return k.CreatedBy != silenceAuthor })
+		kept = slices.DeleteFunc(kept, func(k keptSilence) bool { return k.CreatedBy != silenceAuthor && k.ID != known.Silence })
 		return s.hush(ctx, hushing{matchers: matchers, want: calmOf(r, now), kept: kept, known: known, now: now, clock: ans.clock(now)})
 	}
 	return known, together(failed...)
@@ -102,6 +102,13 @@ func (h *hushing) active() (keptSilence, bool) {
 	return h.kept[i], true
 }
 
+// settled reports whether a silence is what is wanted, or what somebody made of
+// it since.
+func (h *hushing) settled(k keptSilence) bool {
+	return k.EndsAt.Truncate(time.Second).Equal(h.want.until) && k.Comment == h.want.why ||
+		k.ID == h.known.Silence && h.known.Until.Equal(h.want.until)
+}
+
 // endedByHand reports whether there was a silence to this very end and somebody
 // took it away: they want to be called. One that is not even listed was lost
 // by a server that was started anew without its files.
@@ -116,11 +123,10 @@ func (s *alertServer) hush(ctx context.Context, h hushing) (alertRef, error) {
 	}
 	out := alertRef{Until: h.want.until}
 	made := postedSilence{
-		Matchers: h.matchers,
-		StartsAt: h.clock.UTC(), EndsAt: h.want.until, CreatedBy: silenceAuthor, Comment: h.want.why,
+		Matchers: h.matchers, StartsAt: h.clock.UTC(), EndsAt: h.want.until, CreatedBy: silenceAuthor, Comment: h.want.why,
 	}
 	if k, ok := h.active(); ok {
-		if k.EndsAt.Truncate(time.Second).Equal(h.want.until) && k.Comment == h.want.why {
+		if h.settled(k) {
 			out.Silence = k.ID
 			return out, nil
 		}

@@ -46,6 +46,23 @@ func TestPeopleMayEndASilence(t *testing.T) {
 	}
 }
 
+func TestPeopleMayChangeASilence(t *testing.T) {
+	p, f := newAlerted(t)
+	p.do(review.Ack, time.Time{})
+	until := p.now.Add(time.Hour)
+	s := f.silences[0]
+	s.EndsAt, s.CreatedBy, s.Comment = until, "Grace", "until lunch"
+	p.deliver(0)
+	p.deliver(review.NewsComment)
+	if got := f.quieting(); len(got) != 1 || !got[0].EndsAt.Equal(until) || got[0].Comment != "until lunch" {
+		t.Errorf("silences %+v", got)
+	}
+	p.do(review.Resolve, time.Time{})
+	if got := f.quieting(); len(got) != 0 {
+		t.Errorf("silences %+v", got)
+	}
+}
+
 func TestALostSilenceIsMadeAnew(t *testing.T) {
 	p, f := newAlerted(t)
 	p.do(review.Ack, time.Time{})
