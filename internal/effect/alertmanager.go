@@ -35,12 +35,13 @@ const (
 
 // alertmanager shows reviews in Alertmanagers as alerts.
 //
-// Labels identify an alert, so that all that changes within a review's life is
-// in annotations; only the severity, by which routes choose receivers, is a
-// label all the same. Each delivery asks each server for the alerts that it has
-// of the review, ends those with other labels and sends the present one: what
-// was sent when an answer was lost, what had another severity, what was sent
-// before the configuration named other labels.
+// Labels identify an alert, so that what may change without a call is in
+// annotations. Two things that change are labels all the same: the severity, by
+// which routes choose receivers, and since when the review is open, because
+// Alertmanager would wait for its repeat_interval with an alert that it told
+// before a silence. Each delivery asks each server for the alerts that it has
+// of the review, ends those with other labels and sends the present one: that
+// also reaches what was sent when an answer was lost.
 //
 // Alertmanager can't acknowledge: a silence of exactly this alert stands for
 // it, and for a snooze. A silence that somebody makes there by hand, or ends,

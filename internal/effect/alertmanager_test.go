@@ -35,7 +35,7 @@ func TestAReviewIsOneAlert(t *testing.T) {
 	got := f.firing()
 	want := map[string]string{
 		"alertname": "ModelwardenReview", "review": pagedID, "severity": "warning", "workspace": "contoso-ml",
-		"model": "churn", "policy": "churn-drift", "team": "risk",
+		"model": "churn", "policy": "churn-drift", "team": "risk", "since": "2026-03-02T10:00:00Z",
 	}
 	if len(got) != 1 || !maps.Equal(got[0].Labels, want) {
 		t.Fatalf("alerts %+v", got)
@@ -78,6 +78,11 @@ func TestAlertsFollowTheReview(t *testing.T) {
 			p.do(review.Snooze, later(p))
 		}, "", 1},
 		"snoozed, then acknowledged": {func(p *paged) { p.do(review.Snooze, later(p)); p.do(review.Ack, time.Time{}) }, "", 1},
+		"awake": {func(p *paged) {
+			p.do(review.Snooze, later(p))
+			p.open(review.Warning)
+			p.deliver(review.NewsAwake)
+		}, "resolved warning, firing warning", 0},
 		"held by a silence": {func(p *paged) {
 			p.review().Silence = &review.Silenced{By: "Ada", Until: later(p)}
 			p.deliver(0)

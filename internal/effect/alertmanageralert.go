@@ -19,6 +19,7 @@ const (
 	labelReview   = "review"
 	labelNotice   = "notice"
 	labelSeverity = "severity"
+	labelSince    = "since"
 
 	reviewAlert = "ModelwardenReview"
 	noticeAlert = "ModelwardenNotice"
@@ -41,7 +42,9 @@ type postedAlert struct {
 func (m *alertmanager) alert(d *Delivery) postedAlert {
 	r := &d.Card.Review
 	return postedAlert{
-		Labels:       m.labelled(r, map[string]string{labelName: reviewAlert, labelReview: r.ID}),
+		Labels: m.labelled(r, map[string]string{
+			labelName: reviewAlert, labelReview: r.ID, labelSince: r.OpenSince.UTC().Format(time.RFC3339),
+		}),
 		Annotations:  alertAnnotations(&d.Card, d.Now),
 		StartsAt:     r.OpenSince.UTC(),
 		EndsAt:       d.Now.Add(alertLasts).UTC(),

@@ -21,7 +21,7 @@ var (
 	// labelName is what every Alertmanager accepts.
 	labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,99}$`)
 	// reviewLabels are those that the alert of a review has by itself.
-	reviewLabels = []string{"alertname", "model", "notice", "policy", "review", "severity", "workspace"}
+	reviewLabels = []string{"alertname", "model", "notice", "policy", "review", "severity", "since", "workspace"}
 )
 
 func (c *checker) alertmanager(path string, t *AlertmanagerTarget) {

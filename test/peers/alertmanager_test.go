@@ -123,6 +123,28 @@ func TestASnoozeIsASilenceOfItsLength(t *testing.T) {
 	}
 }
 
+// Alertmanager would wait for its repeat_interval with an alert that it told
+// before it was silenced.
+func TestTheEndOfASnoozeCallsAtOnce(t *testing.T) {
+	a := bootAlertmanager(t, notAgain)
+	c := newAlertCase(t, a)
+	c.deliver(review.NewsOpened)
+	a.heard(t, 1)
+	until := time.Now().Add(2 * time.Hour)
+	c.apply(review.Command{Verb: review.Snooze, By: "Ada", Until: until})
+	c.deliver(review.NewsSnoozed)
+	a.quiet(t, 1)
+	r := &c.card.Review
+	r.State, r.OpenSince, r.SnoozedUntil = review.Open, time.Now(), time.Time{}
+	c.deliver(review.NewsAwake)
+	if call := a.heard(t, 2); call.Status != "firing" {
+		t.Errorf("awake, it tells %+v", call)
+	}
+	if got := a.alerts(t); len(got) != 1 {
+		t.Errorf("Alertmanager has %+v", got)
+	}
+}
+
 func TestASilenceThatPeopleEndStaysEnded(t *testing.T) {
 	a := bootAlertmanager(t, quickly)
 	c := newAlertCase(t, a)
