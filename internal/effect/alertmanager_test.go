@@ -24,7 +24,7 @@ func newAlerted(t *testing.T, peers ...*fakeAlertmanager) (*paged, *fakeAlertman
 	}
 	p := newPaged(t, ticketers(t, policy.Target{Alertmanager: &target}))
 	for _, server := range append(peers, f) {
-		server.clock = func() time.Time { return p.now }
+		server.clock = p.clock
 	}
 	return p, f
 }
@@ -186,7 +186,7 @@ func TestLostAnswersLeaveOneAlertAndOneSilence(t *testing.T) {
 func TestAnAlertEndsByTheServersClock(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, -time.Second, time.Second, time.Hour} {
 		p, f := newAlerted(t)
-		f.clock = func() time.Time { return p.now.Add(skew) }
+		f.clock = func() time.Time { return p.clock().Add(skew) }
 		p.deliver(review.NewsOpened)
 		p.do(review.Ack, time.Time{})
 		if got := f.quieting(); len(got) != 1 || got[0].state(f.clock()) != "active" {
@@ -297,7 +297,7 @@ func TestAlertmanagersAuthorization(t *testing.T) {
 		f := newFakeAlertmanager(t)
 		f.auth, tc.target.URL = tc.auth, f.URL+"/am"
 		p := newPaged(t, ticketers(t, policy.Target{Alertmanager: &tc.target}))
-		f.clock = func() time.Time { return p.now }
+		f.clock = p.clock
 		p.deliver(review.NewsOpened)
 		f.faults(pagingFaults{before: answers(401, nil, "you said ")})
 		if err := p.try(0); err == nil || strings.Contains(err.Error(), "d2FyZGVu") {

@@ -98,7 +98,9 @@ type paged struct {
 	to     effect.Ticketer
 	card   review.Card
 	ticket review.Ticket
-	now    time.Time
+	// now is the time, which servers ask for with clock.
+	now time.Time
+	mu  sync.Mutex
 	// at is the fake, for those who do something to it.
 	at any
 }
@@ -131,10 +133,24 @@ func ticketers(t *testing.T, target policy.Target) effect.Ticketer {
 
 func (p *paged) review() *review.Review { return &p.card.Review }
 
+// pass lets a minute go by.
+func (p *paged) pass() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = p.now.Add(time.Minute)
+}
+
+// clock is the time for a server, which may still be at an earlier request.
+func (p *paged) clock() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
 // try delivers once, a minute after what was before.
 func (p *paged) try(news review.News) error {
 	p.t.Helper()
-	p.now = p.now.Add(time.Minute)
+	p.pass()
 	ticket, err := p.to.Deliver(p.t.Context(), effect.Delivery{Key: pagedID, Card: p.card, Ticket: p.ticket, News: news, Now: p.now})
 	assertNoLeak(p.t, policy.Outcome{}, err, ticket.Ref, ticket.URL, ticket.Shown)
 	if err != nil && strings.Contains(err.Error(), pagerKey) {
@@ -156,7 +172,7 @@ func (p *paged) deliver(news review.News) {
 // do carries a command of Ada's out and delivers what came of it.
 func (p *paged) do(v review.Verb, until time.Time) {
 	p.t.Helper()
-	p.now = p.now.Add(time.Minute)
+	p.pass()
 	if _, err := p.review().Apply(review.Command{Verb: v, By: "Ada", Until: until}, p.now); err != nil {
 		p.t.Fatal(err)
 	}
@@ -166,7 +182,7 @@ func (p *paged) do(v review.Verb, until time.Time) {
 // open opens the review again.
 func (p *paged) open(severity review.Severity) {
 	r := p.review()
-	p.now = p.now.Add(time.Minute)
+	p.pass()
 	r.State, r.OpenSince, r.Severity, r.AckedAt, r.AckedBy, r.SnoozedUntil = review.Open, p.now, severity, time.Time{}, "", time.Time{}
 }
 
