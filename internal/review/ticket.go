@@ -25,6 +25,9 @@ type Ticket struct {
 	// error since then, without secrets.
 	Updated time.Time `json:"updated,omitzero"`
 	Failed  string    `json:"failed,omitempty"`
+	// Refresh asks to deliver again at this time, even when nothing has
+	// changed; zero is never.
+	Refresh time.Time `json:"refresh,omitzero"`
 }
 
 // News is what a change of a review brought, as a set.

@@ -1,7 +1,7 @@
 //go:build peers
 
 // Package peers runs the real binary beside the real programs that people put
-// next to it: Prometheus, Chromium and bash. A peer that is not installed
+// next to it: Prometheus, Alertmanager, Chromium and bash. A peer that is not installed
 // fails its tests; test/peers/run installs all of them.
 package peers
 
