@@ -23,9 +23,7 @@ func (b *builder) grounds(ctx context.Context) {
 		actions = append(actions, b.event(ctx, key)...)
 	}
 	for _, d := range b.decisions {
-		if d.Reason != policy.ReasonConditionFalse && len(b.card.Why) < review.MaxCard {
-			b.card.Why = append(b.card.Why, b.ground(&d))
-		}
+		b.because(&d)
 		for _, a := range d.Actions {
 			if a.Verdict != policy.Act {
 				b.hold(review.Deed{At: d.At, Type: string(a.Type), Target: a.Target, Policy: d.Policy, State: a.Reason, Text: a.Detail})
@@ -34,6 +32,20 @@ func (b *builder) grounds(ctx context.Context) {
 	}
 	slices.SortStableFunc(b.card.Why, func(x, y review.Ground) int { return cmp.Compare(b.rank(x), b.rank(y)) })
 	b.actions(ctx, actions)
+}
+
+// because adds a decision, once for each reason: the newest.
+func (b *builder) because(d *policy.Decision) {
+	if d.Reason == policy.ReasonConditionFalse || len(b.card.Why) >= review.MaxCard {
+		return
+	}
+	g := b.ground(d)
+	same := func(o review.Ground) bool {
+		return o.Policy == g.Policy && o.Verdict == g.Verdict && o.Reason == g.Reason
+	}
+	if !slices.ContainsFunc(b.card.Why, same) {
+		b.card.Why = append(b.card.Why, g)
+	}
 }
 
 // rank puts the review's own policies first.

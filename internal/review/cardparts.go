@@ -9,13 +9,14 @@ import (
 // recently is how many of the newest windows a line counts.
 const recently = 5
 
-// wrong are the metrics against their thresholds; without one, the reason.
+// wrong are the metrics against their thresholds. The reason is told along with
+// them unless the decisions do.
 func (p *sheet) wrong() []string {
 	var out []string
 	for i := range p.c.Measured {
 		out = append(out, p.metric(&p.c.Measured[i]))
 	}
-	if p.r.Reason != "" {
+	if p.r.Reason != "" && (len(out) == 0 || len(p.c.Why) == 0) {
 		out = append(out, p.foreign(p.r.Reason))
 	}
 	return out

@@ -120,7 +120,7 @@ func (p *sheet) told() []string {
 // signalsTitle counts the signals, and shows how many there were each hour.
 func (p *sheet) signalsTitle() string {
 	title := fmt.Sprintf("Signals (%d)", p.r.Count)
-	if line := pulse(p.r.Pulse); line != "" {
+	if line := p.r.Hourly(); line != "" {
 		title += " " + line + " per hour up to " + p.r.Pulse[len(p.r.Pulse)-1].Hour.UTC().Format("2006-01-02 15:00Z")
 	}
 	return title

@@ -85,9 +85,10 @@ func (s *Series) Breaches(most int) (breached, of int) {
 // maxHours is how long a time a review's pulse shows: the newest.
 const maxHours = 24
 
-// pulse draws the signals of each hour up to the newest; "" for fewer than two
+// Hourly draws the signals of each hour up to the newest; "" for fewer than two
 // hours.
-func pulse(beats []Beat) string {
+func (r *Review) Hourly() string {
+	beats := r.Pulse
 	if len(beats) < 2 {
 		return ""
 	}

@@ -24,6 +24,8 @@ type chart struct {
 	// Standing sets the newest value beside the threshold; Summary says the
 	// whole picture in words.
 	Standing, Beyond, Summary string
+	// Span is from when to when.
+	Span string
 	// Threshold is the height of its line; nil when there is none to draw.
 	Threshold *float64
 	// Lines are runs of known values, as the points of a polyline.
@@ -133,6 +135,12 @@ func (c *chart) describe() {
 		if beyond := (*newest - *s.Threshold) / math.Abs(*s.Threshold); beyond > 0 != s.LowerIsBad && beyond != 0 {
 			beyond = math.Abs(beyond)
 			c.Beyond = exceeded(&beyond)
+		}
+	}
+	if n := len(s.Points); n > 0 {
+		c.Span = shownTime(s.Points[0].At)
+		if last := shownTime(s.Points[n-1].At); last != c.Span {
+			c.Span += " to " + last
 		}
 	}
 	breached, of := s.Breaches(5)

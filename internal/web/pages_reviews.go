@@ -29,6 +29,8 @@ type reviewData struct {
 	Charts []chart
 	Told   []string
 	Next   []review.Call
+	// Hourly draws how many signals there were each hour.
+	Hourly string
 	// Can tells which verbs are offered.
 	Can map[string]bool
 	// Still and Passed count the causes that were put together.
@@ -40,7 +42,7 @@ func (s *server) reviewPage(r *http.Request) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	d := reviewData{Card: c, Charts: newCharts(c.Measured), Can: map[string]bool{}}
+	d := reviewData{Card: c, Charts: newCharts(c.Measured), Hourly: c.Review.Hourly(), Can: map[string]bool{}}
 	d.Told, d.Next = d.Review.Calls()
 	for _, v := range c.Verbs {
 		d.Can[string(v)] = true
