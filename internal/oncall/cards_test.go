@@ -225,10 +225,10 @@ func TestACardReadsABoundedPartOfTheStore(t *testing.T) {
 		_, _, err := w.desk.Raise(t.Context(), review.Signal{Cause: fmt.Sprint("c", i), Key: "k", At: w.now, Title: "t", Severity: review.Info})
 		must(t, err)
 	}
-	w.store.reads = 0
+	w.store.reads.Store(0)
 	c := w.card(r)
-	if w.store.reads > 5+20+40+5+210 {
-		t.Errorf("%d reads", w.store.reads)
+	if n := w.store.reads.Load(); n > 5+20+40+5+210 {
+		t.Errorf("%d reads", n)
 	}
 	if len(c.Changed) > review.MaxCard || c.MoreChanged == 0 && len(c.Changed) == review.MaxCard {
 		t.Errorf("%d changes and %d more", len(c.Changed), c.MoreChanged)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,14 +43,14 @@ type world struct {
 // counted counts the reads, and makes them fail for some partitions.
 type counted struct {
 	lineage.Store
-	reads int
+	reads atomic.Int64
 	fails func(partition string) bool
 }
 
 var errFault = errors.New("the store is away")
 
 func (c *counted) Get(ctx context.Context, partition string, ids ...string) ([]lineage.Record, error) {
-	c.reads++
+	c.reads.Add(1)
 	if c.fails != nil && c.fails(partition) {
 		return nil, errFault
 	}
@@ -57,7 +58,7 @@ func (c *counted) Get(ctx context.Context, partition string, ids ...string) ([]l
 }
 
 func (c *counted) List(ctx context.Context, q lineage.Query) (lineage.Page, error) {
-	c.reads++
+	c.reads.Add(1)
 	if c.fails != nil && c.fails(q.Partition) {
 		return lineage.Page{}, errFault
 	}

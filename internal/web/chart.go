@@ -58,28 +58,40 @@ func newChart(id string, s review.Series) chart {
 		y := height(*s.Threshold)
 		c.Threshold = &y
 	}
+	for i := range s.Points {
+		c.Dots = append(c.Dots, newDot(&s.Points[i], place(i, len(s.Points)), height))
+	}
+	c.connect()
+	return c
+}
+
+// newDot draws a window; one whose value is not known stands at the bottom.
+func newDot(p *review.Point, x float64, height func(float64) float64) dot {
+	d := dot{X: x, Y: chartHeight - chartMargin, Class: "unknown", Text: shownTime(p.At) + ": passed, value not kept"}
+	if known(p.Value) {
+		d.Y, d.Class, d.Text = height(*p.Value), "good", shownTime(p.At)+": "+number(p.Value)
+	}
+	if p.Breached {
+		d.Class, d.Text = "bad", shownTime(p.At)+": "+number(p.Value)+", breached"
+	}
+	return d
+}
+
+// connect draws lines between neighbours whose values are known.
+func (c *chart) connect() {
 	var line []string
-	flush := func() {
-		if len(line) > 1 {
+	for i, d := range c.Dots {
+		known := known(c.Series.Points[i].Value)
+		if known {
+			line = append(line, fmt.Sprintf("%g,%g", d.X, d.Y))
+		}
+		if len(line) > 1 && (!known || i == len(c.Dots)-1) {
 			c.Lines = append(c.Lines, strings.Join(line, " "))
 		}
-		line = nil
-	}
-	for i, p := range s.Points {
-		d := dot{X: place(i, len(s.Points)), Y: chartHeight - chartMargin, Class: "unknown", Text: shownTime(p.At) + ": passed, value not kept"}
-		if known(p.Value) {
-			d.Y, d.Class, d.Text = height(*p.Value), "good", shownTime(p.At)+": "+number(p.Value)
-			line = append(line, fmt.Sprintf("%g,%g", d.X, d.Y))
-		} else {
-			flush()
+		if !known {
+			line = nil
 		}
-		if p.Breached {
-			d.Class, d.Text = "bad", shownTime(p.At)+": "+number(p.Value)+", breached"
-		}
-		c.Dots = append(c.Dots, d)
 	}
-	flush()
-	return c
 }
 
 func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
