@@ -264,6 +264,17 @@ func TestTheLongestCardStillSaysWhatCanBeDone(t *testing.T) {
 	}
 }
 
+func TestAPulseOutOfOrderIsNotDrawn(t *testing.T) {
+	r := richCard().Review
+	if line := r.Hourly(); line != "▂·█··▄" {
+		t.Errorf("got %q", line)
+	}
+	r.Pulse[0].Hour = t0.Add(time.Hour)
+	if line := r.Hourly(); line != "" {
+		t.Errorf("out of order: %q", line)
+	}
+}
+
 func TestOddNumbersAreDrawnAsGaps(t *testing.T) {
 	c := richCard()
 	c.Measured[0].Points = nil

@@ -86,7 +86,7 @@ func (s *Series) Breaches(most int) (breached, of int) {
 const maxHours = 24
 
 // Hourly draws the signals of each hour up to the newest; "" for fewer than two
-// hours.
+// hours, or where they are not in order.
 func (r *Review) Hourly() string {
 	beats := r.Pulse
 	if len(beats) < 2 {
@@ -96,6 +96,9 @@ func (r *Review) Hourly() string {
 	first := beats[0].Hour
 	if since := last.Add(-(maxHours - 1) * time.Hour); first.Before(since) {
 		first = since
+	}
+	if last.Before(first) {
+		return ""
 	}
 	hours := make([]*float64, int(last.Sub(first)/time.Hour)+1)
 	for _, b := range beats {
