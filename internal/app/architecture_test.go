@@ -72,7 +72,7 @@ func TestTheDomainSeesNoOutside(t *testing.T) {
 var layers = [][]string{
 	{"app"},
 	{
-		"ingest", "worker", "effect", "web", "cli", "embedded", "sandbox", "porttest",
+		"ingest", "worker", "oncall", "effect", "web", "cli", "embedded", "sandbox", "porttest",
 		"azure/cosmos", "azure/eventgrid", "azure/identity", "azure/ml", "azure/servicebus",
 	},
 	{"azureml", "azure/answer"},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 	"time"
@@ -36,13 +35,7 @@ func (p *program) reviewCommand() *cobra.Command {
   modelwarden review list --state all --asset model/contoso-ml/churn/12 -o json`,
 		path: "reviews", filters: filters, columns: reviewColumns,
 	})
-	show := showCommand(p, showing[review.Review]{
-		use: "show ID", argument: "ID", short: "Show one review: what is wrong, why, what happened, what to do",
-		example: "  modelwarden review show 4jx2m7v3qk2c6w4x2y5z7a2b3c-1",
-		path:    idPath("reviews/"), page: reviewPage,
-		completes: p.completeReview(),
-	})
-	return group("review", "Work on reviews: acknowledge, snooze, resolve, comment", "", list, show,
+	return group("review", "Work on reviews: acknowledge, snooze, resolve, comment", "", list, p.reviewShow(),
 		p.reviewVerb(review.Ack, "Take a review on, so that it does not escalate", "  modelwarden review ack 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --why \"looking into it\""),
 		p.reviewVerb(review.Snooze, "Put a review off; it opens again by itself", "  modelwarden review snooze 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --for 4h --why \"upstream fix is rolling out\"\n  modelwarden review snooze 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --until 2026-03-02"),
 		p.reviewVerb(review.Resolve, "Close a review for good; its cause's next signal opens another", "  modelwarden review resolve 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --why \"retrained on repaired data\""),
@@ -74,18 +67,6 @@ func reviewState(r review.Review) cell {
 		c.human += ", escalated"
 	}
 	return c
-}
-
-// reviewPage prints the card for people, and facts for scripts.
-func reviewPage(o *output, r review.Review) error {
-	if o.format == formatTSV {
-		return o.facts(reviewFacts(o, r))
-	}
-	if r.Resolution == nil {
-		r.Resolution = &review.Resolution{}
-	}
-	_, err := io.WriteString(o.to, printableLines(review.Text(&r, o.now)))
-	return err
 }
 
 func reviewFacts(o *output, r review.Review) []fact {

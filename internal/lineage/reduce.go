@@ -209,6 +209,7 @@ func deploymentPatches(ev *event.Event, s Stamp) []Patch {
 	end.text("computeType", d.ComputeType)
 	if len(d.Traffic) > 0 {
 		end.value("traffic", d.Traffic)
+		end.member("routed", string(ev.Key()), d.Traffic)
 	}
 	served := make([]ID, 0, len(d.Models))
 	out := []Patch{{}, end}

@@ -24,6 +24,25 @@ func (a *Asset) ServedHistory() []Served {
 	return out
 }
 
+// Routed is one entry of an endpoint's history: how its traffic was spread from
+// then on, in percent by deployment.
+type Routed struct {
+	Since   time.Time
+	Traffic map[string]int
+}
+
+// RoutedHistory is how an endpoint's traffic was spread, oldest first.
+func (a *Asset) RoutedHistory() []Routed {
+	var out []Routed
+	for _, m := range a.Sets["routed"] {
+		var traffic map[string]int
+		if json.Unmarshal(m.V, &traffic) == nil {
+			out = append(out, Routed{Since: m.S.At, Traffic: traffic})
+		}
+	}
+	return out
+}
+
 // deploymentHistory ends the `deployed` arcs of models that were replaced and
 // draws superseded_by between versions of one model that followed each other.
 func (w *walk) deploymentHistory(d *Asset) {

@@ -123,6 +123,18 @@ type Deed struct {
 	URL  string `json:"url,omitempty"`
 }
 
+// Allowed are the verbs that a review's state allows, the likeliest first, those
+// that act on a model apart.
+func (r *Review) Allowed() []Verb {
+	switch r.State {
+	case Resolved:
+		return []Verb{Reopen, Remark}
+	case Acknowledged:
+		return []Verb{Resolve, Snooze, Remark, SilenceIt}
+	}
+	return []Verb{Ack, Snooze, Resolve, Remark, SilenceIt}
+}
+
 // Past is an earlier review.
 type Past struct {
 	ID         string    `json:"id"`

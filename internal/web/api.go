@@ -120,6 +120,7 @@ func (s *server) apiRoutes(mux *http.ServeMux) error {
 	s.decisionRoutes(a)
 	s.actionRoutes(a)
 	s.reviewRoutes(a)
+	s.cardRoutes(a)
 	s.quarantineRoutes(a)
 	s.deadRoutes(a)
 	s.backfillRoutes(a)

@@ -52,6 +52,9 @@ func apiPaths(w *world) []string {
 		}
 		if id != "" {
 			paths = append(paths, fmt.Sprintf("/api/v1/%s/%s", list, found.Items[0][id]))
+			if list == "reviews" {
+				paths = append(paths, fmt.Sprintf("/api/v1/reviews/%s/card", found.Items[0][id]))
+			}
 		}
 	}
 	return paths

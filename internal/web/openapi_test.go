@@ -21,7 +21,7 @@ var contract = []string{
 	"GET /api/v1/models", "GET /api/v1/assets/{asset}", "GET /api/v1/lineage/{asset}",
 	"GET /api/v1/events", "GET /api/v1/events/{key}", "GET /api/v1/decisions",
 	"GET /api/v1/actions", "GET /api/v1/actions/{id}", "POST /api/v1/actions/{id}/retry",
-	"GET /api/v1/reviews", "GET /api/v1/reviews/{id}", "POST /api/v1/reviews/{id}/ack", "POST /api/v1/reviews/{id}/snooze",
+	"GET /api/v1/reviews", "GET /api/v1/reviews/{id}", "GET /api/v1/reviews/{id}/card", "POST /api/v1/reviews/{id}/ack", "POST /api/v1/reviews/{id}/snooze",
 	"POST /api/v1/reviews/{id}/resolve", "POST /api/v1/reviews/{id}/comment",
 	"GET /api/v1/quarantine", "GET /api/v1/quarantine/{id}", "POST /api/v1/quarantine/{id}/replay",
 	"GET /api/v1/dead", "GET /api/v1/dead/{id}", "POST /api/v1/dead/{id}/replay", "DELETE /api/v1/dead/{id}",
@@ -169,8 +169,10 @@ func TestAnswersFitTheirSchemas(t *testing.T) {
 func patternOf(patterns []string, path string) string {
 	best := ""
 	for _, p := range patterns {
-		prefix, _, templated := strings.Cut(p, "{")
-		if (p == path || templated && !strings.Contains(strings.TrimPrefix(p, prefix), "/") && strings.HasPrefix(path, prefix)) && len(p) > len(best) {
+		prefix, rest, templated := strings.Cut(p, "{")
+		_, suffix, _ := strings.Cut(rest, "}")
+		fits := templated && strings.HasPrefix(path, prefix) && strings.HasSuffix(path, suffix)
+		if (p == path || fits) && len(p) > len(best) {
 			best = p
 		}
 	}

@@ -77,12 +77,6 @@ func (s *server) asProblem(ctx context.Context, err error) *huma.ErrorModel {
 	return s.fault(ctx, err)
 }
 
-// isNotFound reports whether an error says that something does not exist.
-func isNotFound(err error) bool {
-	var p *huma.ErrorModel
-	return errors.Is(err, lineage.ErrNotFound) || errors.As(err, &p) && p.Status == http.StatusNotFound
-}
-
 func (s *server) fault(ctx context.Context, err error) *huma.ErrorModel {
 	if ctx.Err() != nil || errors.Is(err, lineage.ErrClosed) {
 		return problem(http.StatusServiceUnavailable, "the answer did not come in time: try again shortly")

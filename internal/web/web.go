@@ -65,6 +65,9 @@ type Options struct {
 	Desk   desk
 	Parser *event.Parser
 
+	// Cards builds the cards of reviews. Defaults to what the review itself
+	// tells.
+	Cards cards
 	// Workspaces are the aliases of those that the service may ask Azure
 	// Machine Learning about, and so can backfill. Defaults to none.
 	Workspaces func() []string
@@ -143,6 +146,9 @@ func (o *Options) check() error {
 func (o *Options) defaults() {
 	if o.Policies == nil {
 		o.Policies = func() Policies { return Policies{Names: []string{}} }
+	}
+	if o.Cards == nil {
+		o.Cards = bareCards{}
 	}
 	if o.Workspaces == nil {
 		o.Workspaces = func() []string { return nil }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/oncall"
 	"github.com/modelwarden/modelwarden/internal/policy"
 	"github.com/modelwarden/modelwarden/internal/review"
 	"github.com/modelwarden/modelwarden/internal/web"
@@ -61,6 +62,7 @@ func newWorld(t testing.TB, change ...func(*web.Options)) *world {
 			return web.Policies{Hash: "f2c41d", Mode: "enforce", Names: []string{"churn-drift", "accuracy-floor"}, Loaded: noon}
 		},
 	}
+	w.options.Cards = &oncall.Cards{Store: w.store, Desk: w.desk, Now: clock}
 	for _, f := range change {
 		f(&w.options)
 	}

@@ -314,10 +314,10 @@ func cutWire(ev *event.Event, home, subscription string) policy.Action {
 }
 
 // breachedBeside says whether the window that claims to have passed had a
-// breach; see window.around.
+// breach; see lineage.Window.Around.
 func breachedBeside(ev *event.Event, monitor *lineage.Asset) bool {
-	w := window{id: ev.Monitor.Window, ended: ev.Time, root: ev.Run.ID}
-	return w.around(windowsOf(monitor), "")
+	w := lineage.Window{ID: ev.Monitor.Window, Ended: ev.Time, Root: ev.Run.ID}
+	return w.Around(lineage.WindowsOf(monitor), "")
 }
 
 func passedText(ev *event.Event) string {
