@@ -120,6 +120,8 @@ func (s *server) apiRoutes(mux *http.ServeMux) error {
 	s.decisionRoutes(a)
 	s.actionRoutes(a)
 	s.reviewRoutes(a)
+	s.orderRoutes(a)
+	s.silenceRoutes(a)
 	s.quarantineRoutes(a)
 	s.deadRoutes(a)
 	s.backfillRoutes(a)
