@@ -25,6 +25,7 @@ import (
 	"github.com/modelwarden/modelwarden/internal/effect"
 	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/ingest"
+	"github.com/modelwarden/modelwarden/internal/oncall"
 	"github.com/modelwarden/modelwarden/internal/review"
 	"github.com/modelwarden/modelwarden/internal/web"
 	"github.com/modelwarden/modelwarden/internal/worker"
@@ -221,7 +222,9 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 	}
 	pages, err := web.New(web.Options{
 		Store: a.engines.store, Queue: a.engines.queue, Dead: a.engines.dead, Desk: a.desk, Parser: parser,
-		Policies: a.rules.status, Components: a.components, Workspaces: a.aliases, Tokens: access.tokens, Loopback: access.loopback,
+		Orders:    &oncall.Orders{Store: a.engines.store, Queue: a.engines.queue, Set: a.rules.set, Inform: a.desk.Inform, Now: time.Now},
+		Callbacks: &callbacks{ticketer: a.rules.ticketer, desk: a.desk, log: a.log},
+		Policies:  a.rules.status, Components: a.components, Workspaces: a.aliases, Tokens: access.tokens, Loopback: access.loopback,
 		Gatherer: a.registry, Registerer: a.registry, Logger: a.log, Version: a.o.Version,
 	})
 	if err != nil {

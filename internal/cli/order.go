@@ -25,9 +25,11 @@ func (p *program) reviewOrder(v review.Verb, short string) *cobra.Command {
 	var by string
 	c := verbCommand(p, verb{
 		use: string(v), argument: "ID", short: short,
-		long: short + `. It goes the way of every action: within budgets, one
-retrain of a model at a time. Asking again while it is under way gives the same
-action. Cooldowns, freezes and storms hold policies, not you.`,
+		long: short + `.
+
+It goes the way of every action: within budgets, one retrain of a model at a
+time. Asking again while it is under way gives the same action. Cooldowns,
+freezes and storms hold policies, not you.`,
 		example: fmt.Sprintf(`  modelwarden review %[1]s 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --why "the feed is repaired"
   modelwarden review %[1]s 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --target churn-pipeline --why "the feed is repaired"`, v),
 		completes: p.completeReview(),
