@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/modelwarden/modelwarden/internal/review"
 )
@@ -64,9 +65,20 @@ func (s *server) silenceForm(r *http.Request) (string, error) {
 		return "", badInput("body.match", nil, "say which reviews: fill in one field at least; * as the cause silences all")
 	}
 	_, err := s.createSilence(r.Context(), SilenceBody{
-		Match: m, From: r.PostFormValue("from"), For: r.PostFormValue("for"), By: r.PostFormValue("by"), Why: r.PostFormValue("why"),
+		Match: m, From: fieldTime(r.PostFormValue("from")), For: r.PostFormValue("for"), By: r.PostFormValue("by"), Why: r.PostFormValue("why"),
 	})
 	return "/silences", err
+}
+
+// fieldTime completes the time that a browser's field gives, which has neither
+// zone nor, where they are zero, seconds; other texts stay.
+func fieldTime(text string) string {
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.Format(time.RFC3339)
+		}
+	}
+	return text
 }
 
 // pairsOfMatch lists the patterns of a match, none where it selects all.
