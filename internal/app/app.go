@@ -222,8 +222,10 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 	}
 	pages, err := web.New(web.Options{
 		Store: a.engines.store, Queue: a.engines.queue, Dead: a.engines.dead, Desk: a.desk, Parser: parser,
-		Cards:    &oncall.Cards{Store: a.engines.store, Desk: a.desk, Set: a.rules.set},
-		Policies: a.rules.status, Components: a.components, Workspaces: a.aliases, Tokens: access.tokens, Loopback: access.loopback,
+		Cards:     &oncall.Cards{Store: a.engines.store, Desk: a.desk, Set: a.rules.set},
+		Orders:    &oncall.Orders{Store: a.engines.store, Queue: a.engines.queue, Set: a.rules.set, Inform: a.desk.Inform, Now: time.Now},
+		Callbacks: &callbacks{ticketer: a.rules.ticketer, desk: a.desk, log: a.log},
+		Policies:  a.rules.status, Components: a.components, Workspaces: a.aliases, Tokens: access.tokens, Loopback: access.loopback,
 		Gatherer: a.registry, Registerer: a.registry, Logger: a.log, Version: a.o.Version,
 	})
 	if err != nil {

@@ -75,7 +75,7 @@ var layers = [][]string{
 		"ingest", "worker", "oncall", "effect", "web", "cli", "embedded", "sandbox", "porttest",
 		"azure/cosmos", "azure/eventgrid", "azure/identity", "azure/ml", "azure/servicebus",
 	},
-	{"azureml", "azure/answer"},
+	{"azureml", "azure/answer", "oncall"},
 	{"policy", "review", "stage"},
 	{"policy/strictyaml", "lineage"},
 	{"event"},

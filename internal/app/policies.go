@@ -28,6 +28,8 @@ type ruleset struct {
 	file      *policy.File
 	set       *policy.Set
 	effectors map[string]policy.Effector
+	// ticketers show reviews in tools, by target.
+	ticketers map[string]effect.Ticketer
 	loaded    time.Time
 }
 
@@ -77,12 +79,16 @@ func (r *rules) build(c *Config) (*ruleset, error) {
 	if err != nil {
 		return nil, err
 	}
+	ticketers, err := effect.NewTicketers(c.Targets, r.deps)
+	if err != nil {
+		return nil, err
+	}
 	if r.deps.AzureML == nil {
 		for _, name := range effect.NeedAzureML(c.Targets) {
 			r.log.Warn("a target acts in Azure Machine Learning, and azureML.workspaces names none: actions on it will fail", zap.String("target", name))
 		}
 	}
-	return &ruleset{file: &c.File, set: set, effectors: effectors, loaded: r.now().UTC()}, nil
+	return &ruleset{file: &c.File, set: set, effectors: effectors, ticketers: ticketers, loaded: r.now().UTC()}, nil
 }
 
 // reload reads the files again. Bad files keep the old rules and say so.
@@ -134,6 +140,12 @@ func (r *rules) effector(target string, t policy.ActionType) (policy.Effector, b
 		return desk, true
 	}
 	return both{desk, e}, true
+}
+
+// ticketer finds what shows reviews at a target.
+func (r *rules) ticketer(target string) (effect.Ticketer, bool) {
+	t, ok := r.current.Load().ticketers[target]
+	return t, ok
 }
 
 // both files a review on the desk, then tells the target. Each drops repeats

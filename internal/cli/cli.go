@@ -135,7 +135,7 @@ func (p *program) addCommands(root *cobra.Command) {
 		}
 	}
 	add(groupLook, p.statusCommand(), p.modelCommand(), p.assetCommand(), p.lineageCommand(), p.decisionCommand())
-	add(groupAct, p.eventCommand(), p.actionCommand(), p.reviewCommand(), p.policyCommand(), p.backfillCommand(), p.deadCommand(), p.quarantineCommand())
+	add(groupAct, p.eventCommand(), p.actionCommand(), p.reviewCommand(), p.silenceCommand(), p.policyCommand(), p.backfillCommand(), p.deadCommand(), p.quarantineCommand())
 	add(groupOthers, p.versionCommand())
 }
 

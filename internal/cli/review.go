@@ -35,16 +35,22 @@ func (p *program) reviewCommand() *cobra.Command {
   modelwarden review list --state all --asset model/contoso-ml/churn/12 -o json`,
 		path: "reviews", filters: filters, columns: reviewColumns,
 	})
-	return group("review", "Work on reviews: acknowledge, snooze, resolve, comment", "", list, p.reviewShow(),
+	return group("review", "Work on reviews: acknowledge, snooze, resolve, comment, retrain, roll back", "", list, p.reviewShow(),
 		p.reviewVerb(review.Ack, "Take a review on, so that it does not escalate", "  modelwarden review ack 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --why \"looking into it\""),
 		p.reviewVerb(review.Snooze, "Put a review off; it opens again by itself", "  modelwarden review snooze 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --for 4h --why \"upstream fix is rolling out\"\n  modelwarden review snooze 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --until 2026-03-02"),
 		p.reviewVerb(review.Resolve, "Close a review for good; its cause's next signal opens another", "  modelwarden review resolve 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --why \"retrained on repaired data\""),
 		p.reviewVerb(review.Remark, "Add a remark", "  modelwarden review comment 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --why \"the feed of 2 March was empty\""),
+		p.reviewVerb(review.Reopen, "Take a resolution back; the review is open again", "  modelwarden review reopen 4jx2m7v3qk2c6w4x2y5z7a2b3c-1 --why \"it is back\""),
+		p.reviewOrder(review.RetrainNow, "Retrain the model of a review now"),
+		p.reviewOrder(review.RollBackNow, "Roll the model of a review back"),
+		p.reviewSilence(),
 	)
 }
 
-func (p *program) completeReview() completion {
-	return p.completeFrom(suggestion{path: "reviews", query: url.Values{"state": {"unresolved"}}, field: "id", describe: "title"})
+func (p *program) completeReview() completion { return p.completeReviewIn("unresolved") }
+
+func (p *program) completeReviewIn(state string) completion {
+	return p.completeFrom(suggestion{path: "reviews", query: url.Values{"state": {state}}, field: "id", describe: "title"})
 }
 
 func reviewColumns(o *output) []column[review.Review] {
@@ -105,8 +111,12 @@ func (p *program) reviewVerb(v review.Verb, short, example string) *cobra.Comman
 		body               reviewCommandBody
 		by, lasting, until string
 	)
+	completes := p.completeReview()
+	if v == review.Reopen {
+		completes = p.completeReviewIn(string(review.Resolved))
+	}
 	c := verbCommand(p, verb{
-		use: string(v), argument: "ID", short: short, example: example, completes: p.completeReview(),
+		use: string(v), argument: "ID", short: short, example: example, completes: completes,
 		check: func() error {
 			var err error
 			if body.By, err = p.person(by); err != nil {
@@ -116,7 +126,7 @@ func (p *program) reviewVerb(v review.Verb, short, example string) *cobra.Comman
 				return Usagef("a comment needs a text: --why TEXT")
 			}
 			if v == review.Snooze {
-				body.Until, err = p.snoozeEnd(lasting, until)
+				body.Until, err = p.endOf("snooze", p.Now(), lasting, until)
 			}
 			return err
 		},
@@ -137,6 +147,7 @@ var whyUsage = map[review.Verb]string{
 	review.Snooze:  "`TEXT` for the review's history",
 	review.Resolve: "`TEXT`: what the cause was and what was done",
 	review.Remark:  "the comment's `TEXT`",
+	review.Reopen:  "`TEXT` for the review's history",
 }
 
 // person names who acts.
@@ -148,19 +159,19 @@ func (p *program) person(by string) (string, error) {
 	return by, nil
 }
 
-// snoozeEnd reads --for or --until.
-func (p *program) snoozeEnd(lasting, until string) (string, error) {
+// endOf reads --for, counted from a beginning, or --until.
+func (p *program) endOf(what string, from time.Time, lasting, until string) (string, error) {
 	now := p.Now()
 	var end time.Time
 	switch {
 	case lasting == "" == (until == ""):
-		return "", Usagef("a snooze needs an end: either --for 4h or --until 2026-03-02T09:00:00Z")
+		return "", Usagef("a %s needs an end: either --for 4h or --until 2026-03-02T09:00:00Z", what)
 	case lasting != "":
 		d, err := policy.ParseDuration(lasting)
 		if err != nil {
 			return "", Usagef("--for: %w", err)
 		}
-		end = now.Add(time.Duration(d))
+		end = from.Add(time.Duration(d))
 	default:
 		var err error
 		if end, err = parseFuture(until, now); err != nil {
@@ -168,7 +179,7 @@ func (p *program) snoozeEnd(lasting, until string) (string, error) {
 		}
 	}
 	if !end.After(now) {
-		return "", Usagef("the snooze would end at %s, which is not in the future", shownTime(end))
+		return "", Usagef("the %s would end at %s, which is not in the future", what, shownTime(end))
 	}
 	return end.UTC().Format(time.RFC3339), nil
 }

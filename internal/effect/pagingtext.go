@@ -26,7 +26,7 @@ func pageSummary(r *review.Review) string {
 
 // pageText is the card for people who look closer.
 func pageText(c *review.Card, now time.Time) string {
-	return clipPage(inertPage(review.Text(&c.Review, now)), maxPageText)
+	return clipPage(inertPage(review.Text(c, now)), maxPageText)
 }
 
 // activeText is what chats and mail programs, which pages are passed on to,

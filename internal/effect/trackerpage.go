@@ -58,11 +58,11 @@ func asOf(r *review.Review) time.Time {
 
 // trackerMarkdown and trackerText are the card as Markdown and as plain text.
 func trackerMarkdown(c *review.Card) string {
-	return strings.Map(undirected, review.Markdown(&c.Review, asOf(&c.Review)))
+	return strings.Map(undirected, review.Markdown(c, asOf(&c.Review)))
 }
 
 func trackerText(c *review.Card) string {
-	return strings.Map(undirected, review.Text(&c.Review, asOf(&c.Review)))
+	return strings.Map(undirected, review.Text(c, asOf(&c.Review)))
 }
 
 // undirected drops the characters that turn the direction of what follows.

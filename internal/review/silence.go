@@ -9,9 +9,9 @@ import (
 	"github.com/modelwarden/modelwarden/internal/lineage"
 )
 
-// Match selects reviews by globs (* any text, ? one character): every list
-// that is not empty must match one of the review's values. The zero Match
-// matches every review.
+// Match selects reviews by globs (* any text, ? one character, \ before one of
+// the three takes it as it is, see QuoteGlob): every list that is not empty
+// must match one of the review's values. The zero Match matches every review.
 type Match struct {
 	Workspace []string `json:"workspace,omitempty"`
 	// Model is a model's name without version, or an asset id.
@@ -92,9 +92,13 @@ func (m *Match) check() error {
 		if len(patterns) > maxPatterns {
 			return &CommandError{"match." + name, fmt.Sprintf("%d patterns: at most %d", len(patterns), maxPatterns)}
 		}
+		limit := maxPattern
+		if name == "cause" {
+			limit = 2 * maxText // any cause fits, escaped
+		}
 		for _, p := range patterns {
-			if p == "" || len(p) > maxPattern {
-				return &CommandError{"match." + name, fmt.Sprintf("a pattern has 1 to %d bytes", maxPattern)}
+			if p == "" || len(p) > limit {
+				return &CommandError{"match." + name, fmt.Sprintf("a pattern has 1 to %d bytes", limit)}
 			}
 		}
 	}
@@ -126,9 +130,17 @@ func anyMatches(patterns []string, values ...string) bool {
 	return false
 }
 
+// unspecial rewrites a glob for path.Match, to which slashes, brackets and
+// backslashes mean more than they do here.
+var unspecial = strings.NewReplacer("/", "\x00", `\*`, `\*`, `\?`, `\?`, `\\`, `\\`, `\`, `\\`, "[", `\[`)
+
 // globMatch matches a whole text, slashes being characters like any other.
 func globMatch(pattern, text string) bool {
-	flat := strings.NewReplacer("/", "\x00", "[", `\[`, `\`, `\\`).Replace
-	ok, err := path.Match(flat(pattern), strings.ReplaceAll(text, "/", "\x00"))
+	ok, err := path.Match(unspecial.Replace(pattern), strings.ReplaceAll(text, "/", "\x00"))
 	return err == nil && ok
 }
+
+// QuoteGlob makes the glob of a Match that matches this text and no other.
+func QuoteGlob(text string) string { return globQuoter.Replace(text) }
+
+var globQuoter = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`)

@@ -121,6 +121,8 @@ func (s *server) apiRoutes(mux *http.ServeMux) error {
 	s.actionRoutes(a)
 	s.reviewRoutes(a)
 	s.cardRoutes(a)
+	s.orderRoutes(a)
+	s.silenceRoutes(a)
 	s.quarantineRoutes(a)
 	s.deadRoutes(a)
 	s.backfillRoutes(a)

@@ -41,7 +41,7 @@ func apiPaths(w *world) []string {
 	w.t.Helper()
 	paths := []string{"/api/v1/status", "/api/v1/policies", "/api/v1/assets/" + version1, "/api/v1/lineage/" + version1}
 	for list, id := range map[string]string{
-		"events": "key", "decisions": "", "actions": "id", "reviews": "id", "quarantine": "id", "dead": "id", "models": "",
+		"events": "key", "decisions": "", "actions": "id", "reviews": "id", "quarantine": "id", "dead": "id", "models": "", "silences": "id",
 	} {
 		paths = append(paths, "/api/v1/"+list)
 		var found listOf[map[string]any]
@@ -72,7 +72,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 
 func TestEmptyStoreAnswersEmptyLists(t *testing.T) {
 	w := newWorld(t)
-	for _, list := range []string{"models", "events", "decisions", "actions", "reviews", "quarantine", "dead"} {
+	for _, list := range []string{"models", "events", "decisions", "actions", "reviews", "quarantine", "dead", "silences"} {
 		rec := w.ask("GET", "/api/v1/"+list, "")
 		if got := strings.TrimSpace(rec.Body.String()); got != `{"items":[]}` {
 			t.Errorf("%s: %d %s", list, rec.Code, got)

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// maxBody bounds every request body: the verbs' bodies are small.
+// maxBody bounds request bodies, but for callbacks: the verbs' bodies are small.
 const maxBody = 64 << 10
 
 // contentPolicy lets a page load its own files and nothing else; no inline
@@ -69,11 +69,11 @@ func (s *server) protect(next http.Handler) http.Handler {
 		if !s.admitted(w, r) {
 			return
 		}
-		if err := origin.Check(r); err != nil {
+		if err := origin.Check(r); err != nil && !isCallback(r) {
 			s.refuse(w, r, problem(http.StatusForbidden, "the request comes from a page of another origin: use the pages of this service, or a client that is no browser"))
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r))
 		next.ServeHTTP(w, r)
 	})
 }
@@ -82,7 +82,7 @@ func (s *server) protect(next http.Handler) http.Handler {
 // the client used: a name that is not loopback's is a rebound DNS record.
 func (s *server) admitted(w http.ResponseWriter, r *http.Request) bool {
 	switch {
-	case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
+	case r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || isCallback(r):
 		return true
 	case s.guard.open() && loopbackName(r.Host):
 		return true
@@ -96,6 +96,13 @@ func (s *server) admitted(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Add("WWW-Authenticate", `Bearer realm="modelwarden"`)
 	s.refuse(w, r, problem(http.StatusUnauthorized, "an API token is required: send it as a bearer token, or as the password of basic authentication with any user name"))
 	return false
+}
+
+func bodyLimit(r *http.Request) int64 {
+	if isCallback(r) {
+		return maxCallback
+	}
+	return maxBody
 }
 
 // trusts reports whether details may be shown on a route that asks for no

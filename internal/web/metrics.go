@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -11,7 +12,8 @@ import (
 // metrics are this package's own. Labels are bounded: routes are patterns,
 // not paths.
 type metrics struct {
-	seconds *prometheus.HistogramVec
+	seconds   *prometheus.HistogramVec
+	callbacks *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -20,10 +22,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Help:    "Time to answer a request of the API or of a page, by route and status code.",
 		Buckets: []float64{.001, .005, .02, .1, .5, 2, 10},
 	}, []string{"route", "code"})}
+	m.callbacks = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "modelwarden_callbacks_total",
+		Help: "Requests of tools to a target's callback, by target (unknown for what is none) and result: heard, forged, refused, unknown, unreadable, failed, busy.",
+	}, []string{"target", "result"})
 	if r == nil {
 		return m, nil
 	}
-	return m, r.Register(m.seconds)
+	return m, errors.Join(r.Register(m.seconds), r.Register(m.callbacks))
 }
 
 // observe serves a routed request and times it.

@@ -96,6 +96,7 @@ func (s *server) pageRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /actions", s.show(s.actionsPage))
 	mux.HandleFunc("GET /reviews", s.show(s.reviewsPage))
 	mux.HandleFunc("GET /reviews/{id}", s.show(s.reviewPage))
+	mux.HandleFunc("GET /silences", s.show(s.silencesPage))
 	mux.HandleFunc("GET /trouble", s.show(s.troublePage))
 	s.verbRoutes(mux)
 	mux.Handle("GET /static/", staticFiles())

@@ -31,6 +31,7 @@ func helpers(now func() time.Time) template.FuncMap {
 		"gauge":    newGauge,
 		"pretty":   pretty,
 		"texts":    sortedPairs[string],
+		"matches":  pairsOfMatch,
 		"values":   sortedPairs[any],
 		"choice": func(name, label, chosen string, options ...string) choice {
 			return choice{name, label, chosen, options}

@@ -18,7 +18,7 @@ func pagePaths(w *world) []string {
 	var events listOf[lineage.EventLine]
 	w.get("/api/v1/events", 200, &events)
 	paths := []string{
-		"/", "/?q=churn", "/events", "/events?kind=model.registered", "/decisions", "/actions", "/reviews", "/reviews?state=all", "/trouble",
+		"/", "/?q=churn", "/events", "/events?kind=model.registered", "/decisions", "/actions", "/reviews", "/reviews?state=all", "/silences", "/silences?state=all", "/trouble",
 		"/reviews/" + theReview(w).ID, "/assets/" + version1, "/assets/" + monitorID, "/assets/deployment/contoso-ml/churn-ep/default",
 		"/assets/model/contoso-ml/churn", "/assets/" + version1 + "?direction=up&asOf=1d", "/assets/job/contoso-ml/sincere_yak_7f3",
 		"/assets/" + string(lineage.NewID(lineage.Model, "contoso-ml", hostile, "1")),

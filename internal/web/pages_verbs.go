@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/modelwarden/modelwarden/internal/review"
 )
@@ -11,6 +12,11 @@ import (
 // does, then leads back to the page that shows the outcome.
 func (s *server) verbRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /reviews/{id}/{verb}", s.form(s.reviewForm))
+	mux.HandleFunc("POST /silences", s.form(s.silenceForm))
+	mux.HandleFunc("POST /silences/{id}/end", s.form(func(r *http.Request) (string, error) {
+		_, err := s.endSilence(r.Context(), r.PathValue("id"), r.PostFormValue("by"))
+		return "/silences", err
+	}))
 	s.handleRest(mux, http.MethodPost, "/actions/{id}/retry", "id", s.form(s.retryForm))
 	mux.HandleFunc("POST /quarantine/{id}/replay", s.form(func(r *http.Request) (string, error) {
 		_, err := s.replayQuarantined(r.Context(), &QuarantinedInput{ID: r.PathValue("id")})
@@ -42,14 +48,26 @@ func (s *server) form(do func(*http.Request) (to string, err error)) http.Handle
 	}
 }
 
+// reviewForm does a verb on a review. What only starts something else, an
+// action or a silence, does not mind that the review changed since it was
+// looked at.
 func (s *server) reviewForm(r *http.Request) (string, error) {
 	id, verb := r.PathValue("id"), review.Verb(r.PathValue("verb"))
-	b := CommandBody{By: r.PostFormValue("by"), Why: r.PostFormValue("why"), Version: r.PostFormValue("version")}
-	if verb == review.Snooze {
-		b.For = r.PostFormValue("for")
+	by, why := r.PostFormValue("by"), r.PostFormValue("why")
+	var err error
+	switch verb {
+	case review.RetrainNow, review.RollBackNow:
+		_, err = s.order(r.Context(), id, verb, OrderBody{Target: r.PostFormValue("target"), By: by, Why: why})
+	case review.SilenceIt:
+		_, err = s.silenceReview(r.Context(), id, QuietBody{By: by, Why: why, For: r.PostFormValue("for")})
+	default:
+		b := CommandBody{By: by, Why: why, Version: r.PostFormValue("version")}
+		if verb == review.Snooze {
+			b.For = r.PostFormValue("for")
+		}
+		_, err = s.command(r.Context(), id, verb, b)
 	}
-	_, err := s.command(r.Context(), id, verb, b)
-	return "/reviews/" + id, err
+	return "/reviews/" + url.PathEscape(id), err
 }
 
 func (s *server) retryForm(r *http.Request) (string, error) {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/modelwarden/modelwarden/internal/policy"
 	"github.com/modelwarden/modelwarden/internal/review"
 )
 
@@ -45,7 +44,7 @@ func (s *server) reviewRoutes(a huma.API) {
 	register(a, s, get("get-review", "/api/v1/reviews/{id}", "Reviews", "One review"), s.getReview)
 	for verb, summary := range map[review.Verb]string{
 		review.Ack: "Take a review on", review.Snooze: "Put a review off for a while",
-		review.Resolve: "Close a review", review.Remark: "Add a remark to a review",
+		review.Resolve: "Close a review", review.Remark: "Add a remark to a review", review.Reopen: "Take the resolution of a review back",
 	} {
 		op := post(string(verb)+"-review", "/api/v1/reviews/{id}/"+string(verb), "Reviews", summary)
 		register(a, s, op, func(ctx context.Context, in *CommandInput) (review.Review, error) {
@@ -82,30 +81,9 @@ func (s *server) getReview(ctx context.Context, in *ReviewInput) (review.Review,
 }
 
 func (s *server) command(ctx context.Context, id string, verb review.Verb, b CommandBody) (review.Review, error) {
-	until, err := s.snoozeEnd(b)
+	until, err := s.end(b.Until, b.For, time.Time{})
 	if err != nil {
 		return review.Review{}, err
 	}
 	return s.Desk.Do(ctx, id, review.Command{Verb: verb, By: b.By, Why: b.Why, Until: until, Version: b.Version})
-}
-
-// snoozeEnd reads the end of a snooze, given as a time or as a length.
-func (s *server) snoozeEnd(b CommandBody) (time.Time, error) {
-	switch {
-	case b.Until != "" && b.For != "":
-		return time.Time{}, badInput("body.for", b.For, "give either until or for, not both")
-	case b.Until != "":
-		t, err := time.Parse(time.RFC3339, b.Until)
-		if err != nil {
-			return t, badInput("body.until", b.Until, "until %q is not a time: write 2026-11-02T09:00:00Z", b.Until)
-		}
-		return t, nil
-	case b.For != "":
-		d, err := policy.ParseDuration(b.For)
-		if err != nil || d <= 0 {
-			return time.Time{}, badInput("body.for", b.For, "for %q is not a length of time: write 30m, 4h or 2d", b.For)
-		}
-		return s.Now().Add(time.Duration(d)), nil
-	}
-	return time.Time{}, nil
 }

@@ -35,6 +35,10 @@ type desk interface {
 	List(ctx context.Context, f review.Filter, cursor string, limit int) ([]review.Review, string, error)
 	Do(ctx context.Context, id string, c review.Command) (review.Review, error)
 	OpenCounts(ctx context.Context) (map[review.Severity]int, error)
+	Silence(ctx context.Context, s review.Silence) (review.Silence, error)
+	EndSilence(ctx context.Context, id, by string) (review.Silence, error)
+	Silences(ctx context.Context, state, cursor string, limit int) ([]review.Silence, string, error)
+	GetSilence(ctx context.Context, id string) (review.Silence, error)
 }
 
 // Component is one part of the service as /readyz reports it.
@@ -68,6 +72,10 @@ type Options struct {
 	// Cards builds the cards of reviews. Defaults to what the review itself
 	// tells.
 	Cards cards
+	// Orders places what people ask for from a review. Defaults to refusing.
+	Orders orders
+	// Callbacks hears what tools call back. Defaults to no target that does.
+	Callbacks callbacks
 	// Workspaces are the aliases of those that the service may ask Azure
 	// Machine Learning about, and so can backfill. Defaults to none.
 	Workspaces func() []string
@@ -103,6 +111,7 @@ type server struct {
 	metrics *metrics
 	pages   *pages
 	counts  counter
+	door    callbackDoor
 }
 
 // New builds the handler for everything but the event endpoints. It refuses
@@ -116,7 +125,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web: metrics: %w", err)
 	}
-	s := &server{Options: o, started: o.Now(), guard: newGuard(o.Tokens), metrics: m}
+	s := &server{Options: o, started: o.Now(), guard: newGuard(o.Tokens), metrics: m, door: newCallbackDoor()}
 	if s.pages, err = newPages(o.Now, o.Version); err != nil {
 		return nil, fmt.Errorf("web: pages: %w", err)
 	}
@@ -125,6 +134,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	s.pageRoutes(mux)
+	s.callbackRoutes(mux)
 	return s.protect(s.route(mux)), nil
 }
 
@@ -152,6 +162,12 @@ func (o *Options) defaults() {
 	}
 	if o.Workspaces == nil {
 		o.Workspaces = func() []string { return nil }
+	}
+	if o.Orders == nil {
+		o.Orders = noOrders{}
+	}
+	if o.Callbacks == nil {
+		o.Callbacks = noCallers{}
 	}
 	if o.Components == nil {
 		o.Components = o.storeComponent

@@ -30,7 +30,7 @@ type world struct {
 	t       testing.TB
 	store   *memory
 	box     *mailbox
-	desk    *review.Desk
+	desk    *silencingDesk
 	parser  *event.Parser
 	options web.Options
 	handler http.Handler
@@ -53,7 +53,7 @@ func newWorld(t testing.TB, change ...func(*web.Options)) *world {
 	must(t, err)
 	w := &world{t: t, store: newMemory(), box: &mailbox{}, parser: parser, now: noon.Add(-6 * time.Hour)}
 	clock := func() time.Time { return w.now }
-	w.desk = review.NewDesk(w.store, clock)
+	w.desk = &silencingDesk{Desk: review.NewDesk(w.store, clock), now: clock}
 	registry := prometheus.NewRegistry()
 	w.options = web.Options{
 		Store: w.store, Queue: w.box, Dead: w.box, Desk: w.desk, Parser: parser, Loopback: true,
@@ -214,6 +214,10 @@ func (w *world) story() *world {
 	w.happen("ModelRegistered", "models/x:1", map[string]any{
 		"modelName": hostile, "modelVersion": "1", "modelTags": map[string]any{"owner": hostile}, "modelProperties": map[string]any{},
 	})
+	_, err := w.desk.Silence(context.Background(), review.Silence{
+		Match: review.Match{Model: []string{hostile, "churn-eu"}}, Until: noon.Add(time.Hour), By: "ada", Why: hostile,
+	})
+	must(w.t, err)
 	w.now = noon
 	return w
 }

@@ -30,6 +30,12 @@ func (w *Worker) decide(ctx context.Context, b *batch, st *partitionState, it *i
 			return false, err
 		}
 		planned = append(planned, asked...)
+	} else if it.ev.Monitor != nil && !it.fenced() {
+		// No policy asks, but a retrain that a person ordered may be waiting.
+		if err := w.remember(ctx, st); err != nil {
+			return false, err
+		}
+		it.trials = unsettled(st, it.ev.Time)
 	}
 	if it.fenced() {
 		planned = nil

@@ -221,9 +221,9 @@ func (w *Worker) notice(a policy.Action, severity, cause, title, reason string) 
 const noticeOf = "action"
 
 // isNotice says whether an action was planned by no event, so that nobody else
-// lists it.
+// lists it: a review of our own, or what a person asked for.
 func isNotice(a policy.Action) bool {
-	return (a.Type == policy.Review || a.Type == policy.Resolve) && a.Inputs[noticeOf] != nil
+	return a.Policy == policy.Manual || (a.Type == policy.Review || a.Type == policy.Resolve) && a.Inputs[noticeOf] != nil
 }
 
 func titleOf(a policy.Action) string {

@@ -120,14 +120,14 @@ func (w *Worker) freedMemory(ctx context.Context, partition string, a policy.Act
 	return []lineage.Change{{Op: lineage.Replace, Record: lineage.Record{ID: lineage.MemoryRecord, Version: got[0].Version, Body: body}}}, nil
 }
 
-// listNotice puts a review action that no event planned into the journal, on a
-// page of its own: listing it twice is listing it once.
+// listNotice puts an action that no event planned into the journal, on a page
+// of its own: listing it twice is listing it once.
 func (w *Worker) listNotice(ctx context.Context, n policy.Action) error {
-	body, err := json.Marshal(map[string]any{"id": n.ID, "created": n.Created})
+	page, line, err := policy.JournalLine(n)
 	if err != nil {
 		return err
 	}
-	return w.appendJournal(ctx, lineage.ActionJournal, lineage.PageID(n.Created, "n-"+n.Key, 0), []lineage.JournalEntry{{Key: n.ID, Body: body}})
+	return w.appendJournal(ctx, lineage.ActionJournal, page, []lineage.JournalEntry{line})
 }
 
 // runEnded ends the action that started a run, when the run's event says that

@@ -132,7 +132,7 @@ func (w *Worker) withNotice(ctx context.Context, changes []lineage.Change, n *po
 	return append(changes, c), w.wake(ctx, *n, n.Created.Add(announceAhead))
 }
 
-// raise lists a review that no event planned, and performs it.
+// raise lists an action that no event planned, and performs it.
 func (w *Worker) raise(ctx context.Context, b *batch, n policy.Action, version string) error {
 	if err := w.listNotice(ctx, n); err != nil {
 		return err

@@ -49,6 +49,7 @@ func places(t *testing.T, s *server) map[string]string {
 		"actions":   "/actions",
 		"reviews":   "/reviews",
 		"review":    "/reviews/" + first(t, s, "/api/v1/reviews").ID,
+		"silences":  "/silences",
 		"trouble":   "/trouble",
 	}
 }
