@@ -63,8 +63,11 @@ type App struct {
 	around  []event.Workspace
 	engines *engines
 	desk    *review.Desk
-	rules   *rules
-	worker  *worker.Worker
+	// cards and orders are what on-call is shown of a review, and may ask for.
+	cards  *oncall.Cards
+	orders *oncall.Orders
+	rules  *rules
+	worker *worker.Worker
 	// enricher, backfiller and reconciler ask Azure Machine Learning; nil when
 	// no workspace is configured.
 	enricher   *azureml.Enricher
@@ -163,7 +166,8 @@ func (a *App) wireRules(access *access) error {
 	if err != nil {
 		return err
 	}
-	a.rules, err = newRules(a.cfg, a.o.Reload, deps, changes, a.log, a.registry)
+	a.wireDesk()
+	a.rules, err = newRules(a.cfg, a.o.Reload, deps, changes, a.courierBase(), a.log, a.registry)
 	return err
 }
 
@@ -181,7 +185,7 @@ func (a *App) wireWorker(parser *event.Parser) (err error) {
 		Policies: a.rules.set, Effector: a.rules.effector, NextAttempt: a.rules.nextAttempt,
 		Logger: a.log, Registerer: a.registry, Name: randomName(), Sole: a.engines.sole, Publications: a.publications,
 		Batch: c.Batch, Loops: c.Loops, EffectTimeout: time.Duration(c.EffectTimeout), RunTimeout: time.Duration(c.RunTimeout),
-		EnrichWait: time.Duration(a.cfg.AzureML.EnrichWait), Inform: a.desk.Inform,
+		EnrichWait: time.Duration(a.cfg.AzureML.EnrichWait), Inform: a.desk.Inform, Remind: a.remind, Gather: a.gather,
 	}
 	if a.enricher != nil {
 		o.Enrich = a.enricher
@@ -223,7 +227,7 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 	pages, err := web.New(web.Options{
 		Store: a.engines.store, Queue: a.engines.queue, Dead: a.engines.dead, Desk: a.desk, Parser: parser,
 		Cards:     &oncall.Cards{Store: a.engines.store, Desk: a.desk, Set: a.rules.set},
-		Orders:    &oncall.Orders{Store: a.engines.store, Queue: a.engines.queue, Set: a.rules.set, Inform: a.desk.Inform, Now: time.Now},
+		Orders:    a.orders,
 		Callbacks: &callbacks{ticketer: a.rules.ticketer, desk: a.desk, log: a.log},
 		Policies:  a.rules.status, Components: a.components, Workspaces: a.aliases, Tokens: access.tokens, Loopback: access.loopback,
 		Gatherer: a.registry, Registerer: a.registry, Logger: a.log, Version: a.o.Version,

@@ -12,7 +12,6 @@ import (
 	"github.com/modelwarden/modelwarden/internal/effect"
 	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/ingest"
-	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/policy"
 	"github.com/modelwarden/modelwarden/internal/review"
 	"github.com/modelwarden/modelwarden/internal/worker"
@@ -101,9 +100,6 @@ func (a *App) wirePublishing(creds *credentials, observer effect.Observer) (poli
 		return nil, nil
 	}
 	a.publications = &worker.Publications{Queue: a.engines.queue, Now: time.Now, Wants: all.want}
-	a.desk.Alongside = func(ctx context.Context, partition string, c review.Change) ([]lineage.Change, func(context.Context), error) {
-		return a.publications.Plan(ctx, partition, reviewChange(c))
-	}
 	return effect.Guard(all, effect.GuardOptions{Target: policy.Changes, Observer: observer}), nil
 }
 

@@ -28,9 +28,11 @@ type ruleset struct {
 	file      *policy.File
 	set       *policy.Set
 	effectors map[string]policy.Effector
-	// ticketers show reviews in tools, by target.
-	ticketers map[string]effect.Ticketer
-	loaded    time.Time
+	// couriers bring reviews to the tools that show them, by target; guarded are
+	// the same with bounds on their calls.
+	couriers map[string]*effect.Courier
+	guarded  map[string]policy.Effector
+	loaded   time.Time
 }
 
 // rules hold the ruleset in force and replace it when the files change.
@@ -39,9 +41,11 @@ type rules struct {
 	deps effect.Deps
 	// changes publishes the service's own changes; nil when nobody is told.
 	changes policy.Effector
-	log     *zap.Logger
-	now     func() time.Time
-	current atomic.Pointer[ruleset]
+	// courierBase is what all couriers have in common.
+	courierBase effect.Courier
+	log         *zap.Logger
+	now         func() time.Time
+	current     atomic.Pointer[ruleset]
 
 	mu        sync.Mutex
 	lastError error
@@ -50,8 +54,8 @@ type rules struct {
 	ok      prometheus.Gauge
 }
 
-func newRules(first *Config, load func() (*Config, error), deps effect.Deps, changes policy.Effector, log *zap.Logger, r prometheus.Registerer) (*rules, error) {
-	rs := &rules{load: load, deps: deps, changes: changes, log: log, now: time.Now,
+func newRules(first *Config, load func() (*Config, error), deps effect.Deps, changes policy.Effector, courierBase effect.Courier, log *zap.Logger, r prometheus.Registerer) (*rules, error) {
+	rs := &rules{load: load, deps: deps, changes: changes, courierBase: courierBase, log: log, now: time.Now,
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "modelwarden_policy_reloads_total", Help: "Attempts to load policy files, by result."}, []string{"result"}),
 		ok:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "modelwarden_policy_last_reload_successful", Help: "Whether the newest policy files are in force (1) or were refused (0)."}),
 	}
@@ -88,7 +92,12 @@ func (r *rules) build(c *Config) (*ruleset, error) {
 			r.log.Warn("a target acts in Azure Machine Learning, and azureML.workspaces names none: actions on it will fail", zap.String("target", name))
 		}
 	}
-	return &ruleset{file: &c.File, set: set, effectors: effectors, ticketers: ticketers, loaded: r.now().UTC()}, nil
+	out := &ruleset{file: &c.File, set: set, effectors: effectors, couriers: newCouriers(&c.File, ticketers, r.courierBase), loaded: r.now().UTC()}
+	out.guarded = make(map[string]policy.Effector, len(out.couriers))
+	for name, courier := range out.couriers {
+		out.guarded[name] = effect.Guard(courier, effect.GuardOptions{Target: name, Timeout: courier.Timeout, Observer: r.deps.Observer})
+	}
+	return out, nil
 }
 
 // reload reads the files again. Bad files keep the old rules and say so.
@@ -120,32 +129,42 @@ func (r *rules) reload() error {
 func (r *rules) set() *policy.Set { return r.current.Load().set }
 
 // effector finds what performs an action on a target. A review reaches the
-// built-in inbox first, whatever its target: nobody may miss it because a
-// tool is down or unknown.
+// built-in inbox first, whatever its target: nobody may miss it because a tool
+// is down or unknown.
 func (r *rules) effector(target string, t policy.ActionType) (policy.Effector, bool) {
-	if t == policy.Publish {
-		return r.changes, r.changes != nil
-	}
 	rs := r.current.Load()
-	e, ok := rs.effectors[target]
-	if t != policy.Review && t != policy.Resolve {
-		return e, ok
-	}
-	desk := rs.effectors[policy.Desk]
 	kind := policy.TargetKind("")
 	if tgt, known := rs.file.Target(target); known {
 		kind = tgt.Kind()
 	}
-	if !ok || t == policy.Resolve || kind == policy.ReviewKind || kind == policy.AlertmanagerKind || !kind.Accepts(policy.Review) {
-		return desk, true
+	e, ok := rs.effectors[target]
+	switch {
+	case t == policy.Publish:
+		return r.changes, r.changes != nil
+	case t == policy.Deliver, t == policy.Notify && kind.Ticketed() && kind != policy.WebhookKind:
+		e, ok = rs.guarded[target]
+		return e, ok
+	case t != policy.Review && t != policy.Resolve:
+		return e, ok
+	case ok && t == policy.Review && (kind == policy.WebhookKind || kind == policy.LogKind):
+		return both{rs.effectors[policy.Desk], e}, true
 	}
-	return both{desk, e}, true
+	return rs.effectors[policy.Desk], true
+}
+
+// courier finds what brings reviews to a target.
+func (r *rules) courier(target string) (*effect.Courier, bool) {
+	c, ok := r.current.Load().couriers[target]
+	return c, ok
 }
 
 // ticketer finds what shows reviews at a target.
 func (r *rules) ticketer(target string) (effect.Ticketer, bool) {
-	t, ok := r.current.Load().ticketers[target]
-	return t, ok
+	c, ok := r.courier(target)
+	if !ok {
+		return nil, false
+	}
+	return c.Ticketer, true
 }
 
 // both files a review on the desk, then tells the target. Each drops repeats

@@ -48,6 +48,8 @@ func (r *Review) raise(ctx context.Context, a policy.Action) (policy.Outcome, er
 		Cause: cause(a), Key: a.Key, At: happened(a), Event: a.Event, Window: a.Window,
 		Title: cmp.Or(a.Title, a.Reason, a.Asset), Reason: a.Reason,
 		Severity: review.Severity(a.Severity), AckWithin: time.Duration(a.AckWithin),
+		Target: named(a.Target), Chain: chain(a.Escalate), Repeat: a.Repeat, Runbook: a.Runbook,
+		Part: a.Part, Grace: time.Duration(a.Grace),
 		Asset: a.Asset, Model: a.Model, Workspace: lineage.ID(a.Asset).Workspace(), Policy: a.Policy,
 	})
 	if err != nil {
@@ -58,6 +60,22 @@ func (r *Review) raise(ctx context.Context, a policy.Action) (policy.Outcome, er
 		summary = "opened review " + filed.ID
 	}
 	return policy.Outcome{Summary: summary, Ref: filed.ID, URL: reviewPath(filed.ID)}, nil
+}
+
+// named is the target that hears of a review; the inbox itself needs no telling.
+func named(target string) string {
+	if target == policy.Desk {
+		return ""
+	}
+	return target
+}
+
+func chain(steps []policy.EscalationStep) []review.Rung {
+	var out []review.Rung
+	for _, s := range steps {
+		out = append(out, review.Rung{Target: s.Target, Within: review.Interval(s.AckWithin)})
+	}
+	return out
 }
 
 func (r *Review) resolve(ctx context.Context, a policy.Action) (policy.Outcome, error) {

@@ -46,4 +46,7 @@ const (
 	// KindEnrich: the body is the log key of an event about which Azure
 	// Machine Learning is to be asked; PropAttempt counts the times before.
 	KindEnrich = "enrich"
+	// KindRemind: the body is the id of something that time changes: a review,
+	// a silence, a ticket.
+	KindRemind = "remind"
 )

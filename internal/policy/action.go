@@ -64,6 +64,11 @@ type Action struct {
 	Window string `json:"window"`
 	// Cause groups reviews: all actions of one cause feed one review.
 	Cause string `json:"cause,omitempty"`
+	// Part is the action's own cause, where Cause is what several have in common.
+	Part string `json:"part,omitempty"`
+	// Grace is how long a new review waits with its calls, to see whether it
+	// becomes part of another.
+	Grace Duration `json:"grace,omitempty"`
 	// Severity is for reviews: info, warning, error, critical.
 	Severity string `json:"severity,omitempty"`
 	// AckWithin is for reviews: when an open one escalates; zero is never.

@@ -42,10 +42,61 @@ func ActionChange(a Action, version string) (lineage.Change, error) {
 	c := lineage.Change{Op: lineage.Create, Record: lineage.Record{
 		ID: lineage.ActionRecord(a.Key), Sort: "action/" + lineage.SortTime(a.Created) + "/" + a.Key, Body: body,
 	}}
+	if a.Type == Deliver || a.Type == Publish {
+		c.Record.Expires = a.Created.Add(toldKept)
+	}
 	if version != "" {
 		c.Op, c.Record.Version = lineage.Replace, version
 	}
 	return c, nil
+}
+
+// toldKept is how long what was told is remembered.
+const toldKept = 90 * 24 * time.Hour
+
+// AnnounceAhead is when a worker looks for an intent that was about to be
+// committed, whatever became of the process that did it. It is well over the
+// time that a commit may take.
+const AnnounceAhead = 2 * time.Minute
+
+// Sender takes the messages that wake workers.
+type Sender interface {
+	Send(ctx context.Context, messages []lineage.Message) error
+}
+
+// Plan gives the records of intents that are to be committed together with
+// something else, and what to call after that commit. Before it returns,
+// messages are on their way that will find the intents even if this process
+// dies right after the commit. An intent with a NextAttempt waits for it.
+func Plan(ctx context.Context, queue Sender, now time.Time, intents ...Action) (extra []lineage.Change, committed func(context.Context), err error) {
+	nothing := func(context.Context) {}
+	if len(intents) == 0 {
+		return nil, nothing, nil
+	}
+	ahead, due := make([]lineage.Message, len(intents)), make([]lineage.Message, len(intents))
+	for i, a := range intents {
+		change, err := ActionChange(a, "")
+		if err != nil {
+			return nil, nothing, err
+		}
+		// Telling twice is harmless, failing a commit over it is not.
+		change.Op = lineage.Upsert
+		extra = append(extra, change)
+		ahead[i] = WakeMessage(a.ID, latest(now.Add(AnnounceAhead), a.NextAttempt))
+		due[i] = WakeMessage(a.ID, a.NextAttempt)
+	}
+	if err := queue.Send(ctx, ahead); err != nil {
+		return nil, nothing, fmt.Errorf("announce %s: %w", intents[0].Title, err)
+	}
+	// When this fails the announcements are still there.
+	return extra, func(ctx context.Context) { _ = queue.Send(ctx, due) }, nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // PutAction replaces the action at the given version; lineage.ErrConflict

@@ -82,6 +82,26 @@ const (
 	repeatsWeekly = "weekly"
 )
 
+// Holds says whether the window holds at a time, and from when until when.
+func (m Maintenance) Holds(now time.Time) (from, until time.Time, ok bool) {
+	from, until, err := Freeze{From: m.From, To: m.To, Timezone: m.Timezone}.span()
+	if err != nil {
+		return from, until, false
+	}
+	days := map[string]int{repeatsDaily: 1, repeatsWeekly: 7}[m.Repeat]
+	if days > 0 && !now.Before(until) {
+		// By the calendar, so that a window keeps its hour when clocks change.
+		n := int(now.Sub(from)/(24*time.Hour)) / days * days
+		for _, step := range []int{n - days, n, n + days} {
+			f, u := from.AddDate(0, 0, max(step, 0)), until.AddDate(0, 0, max(step, 0))
+			if !now.Before(f) && now.Before(u) {
+				return f, u, true
+			}
+		}
+	}
+	return from, until, !now.Before(from) && now.Before(until)
+}
+
 func (c *checker) reviews(path string, r Reviews) {
 	c.duration(path+".reopenWithin", r.ReopenWithin)
 	c.duration(path+".holdDown", r.HoldDown)

@@ -43,6 +43,9 @@ type Command struct {
 	// Version, when set, is the Review.Version that the person looked at:
 	// the command is refused with ErrStale when the review has changed since.
 	Version string
+	// Key, for a comment, names what brought it: a comment of the same key is
+	// not added again.
+	Key string
 }
 
 // CommandError means that a command can't be carried out on any review.
@@ -61,17 +64,23 @@ type TransitionError struct {
 	ID   string
 	From State
 	Verb Verb
+	// Why says more; it may be empty.
+	Why string
 }
 
 // Error implements error.
 func (e *TransitionError) Error() string {
-	return fmt.Sprintf("review %s is %s and can't take %q; a new signal of its cause opens a new review", e.ID, e.From, e.Verb)
+	why := e.Why
+	if why == "" {
+		why = "reopen it, or wait: a new signal of its cause opens another"
+	}
+	return fmt.Sprintf("review %s is %s and can't take %q: %s", e.ID, e.From, e.Verb, why)
 }
 
 // check refuses a command that is wrong whatever the review.
 func (c *Command) check(now time.Time) error {
 	if _, known := moves[Open][c.Verb]; !known {
-		return &CommandError{"verb", fmt.Sprintf("%q: want ack, snooze, resolve or comment", clip(string(c.Verb), 40))}
+		return &CommandError{"verb", fmt.Sprintf("%q: want ack, snooze, resolve, reopen or comment", clip(string(c.Verb), 40))}
 	}
 	if strings.TrimSpace(c.By) == "" {
 		return &CommandError{"by", "say who does this"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -21,12 +22,38 @@ type bench struct {
 	*review.Desk
 	store *memory
 	now   time.Time
+	// asked are the times that somebody is to look at something.
+	asked map[string][]time.Time
 }
 
 func newBench() *bench {
-	b := &bench{store: newMemory(), now: t0}
+	b := &bench{store: newMemory(), now: t0, asked: map[string][]time.Time{}}
 	b.Desk = review.NewDesk(b.store, func() time.Time { return b.now })
+	b.Later = func(_ context.Context, id string, at time.Time) error {
+		b.asked[id] = append(b.asked[id], at)
+		return nil
+	}
 	return b
+}
+
+// reminders are the ids that somebody is to look at, sorted.
+func (b *bench) reminders() []string {
+	return append(slices.Sorted(maps.Keys(b.asked)), "nothing")
+}
+
+// tick lets time pass and looks at whatever it is time to look at.
+func (b *bench) tick(ctx context.Context, by time.Duration) error {
+	b.now = b.now.Add(by)
+	for range 20 {
+		for _, id := range b.reminders() {
+			if slices.ContainsFunc(b.asked[id], func(at time.Time) bool { return !at.After(b.now) }) {
+				if err := b.Remind(ctx, id); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func signal(cause, key string, at time.Time) review.Signal {

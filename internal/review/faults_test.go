@@ -142,6 +142,7 @@ func TestEndedContextEndsCalls(t *testing.T) {
 func TestAtMostOneUnresolvedReviewPerCause(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench()
+		b.Rules = func() review.Rules { return review.Rules{ReopenWithin: 6 * time.Hour, HoldDown: time.Hour} }
 		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			b.now = b.now.Add(time.Duration(rapid.IntRange(0, 600).Draw(t, "minutes")) * time.Minute)
 			b.store.failBefore = map[int]bool{b.store.commits + rapid.IntRange(1, 12).Draw(t, "before"): true}
@@ -149,7 +150,9 @@ func TestAtMostOneUnresolvedReviewPerCause(t *testing.T) {
 			b.step(t, i)
 		}
 		b.store.failBefore, b.store.failAfter = nil, nil
-		b.now = b.now.Add(time.Minute)
+		if err := b.tick(context.Background(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
 		items, _, err := b.List(context.Background(), review.Filter{}, "", 1000)
 		if err != nil {
 			t.Fatal(err)
@@ -169,6 +172,11 @@ func TestAtMostOneUnresolvedReviewPerCause(t *testing.T) {
 				t.Fatalf("%d unresolved reviews of %s", n, cause)
 			}
 		}
+		for _, r := range items {
+			if due := r.Due(); r.State != review.Resolved && !due.IsZero() && !slices.ContainsFunc(b.asked[r.ID], due.Equal) {
+				t.Fatalf("nobody looks at %s when it is due at %s", r.ID, due)
+			}
+		}
 	})
 }
 
@@ -177,9 +185,29 @@ func (b *bench) step(t *rapid.T, i int) {
 	ctx := context.Background()
 	cause := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "cause")
 	var err error
-	switch rapid.IntRange(0, 3).Draw(t, "what") {
+	switch rapid.IntRange(0, 8).Draw(t, "what") {
 	case 0, 1:
-		_, _, err = b.Raise(ctx, signal(cause, fmt.Sprint("k", i), b.now))
+		s := signal(cause, fmt.Sprint("k", i), b.now)
+		s.AckWithin, s.Repeat = time.Hour, 1
+		_, _, err = b.Raise(ctx, s)
+	case 4:
+		s := signal("data", fmt.Sprint("k", i), b.now)
+		s.Part = cause
+		_, _, err = b.Raise(ctx, s)
+	case 5:
+		err = b.Gather(ctx, "data", []review.Part{{Cause: cause, LastSignal: b.now}})
+	case 7:
+		_, err = b.Silence(ctx, review.Silence{By: "ann", Why: "known", Until: b.now.Add(3 * time.Hour), Match: review.Match{Cause: []string{cause}}})
+	case 8:
+		list, _, lerr := b.Silences(ctx, review.SilenceActive, "", 10)
+		if lerr != nil {
+			t.Fatal(lerr)
+		}
+		if len(list) > 0 {
+			_, err = b.EndSilence(ctx, list[0].ID, "bob")
+		}
+	case 6:
+		err = b.Remind(ctx, rapid.SampledFrom(b.reminders()).Draw(t, "reminder"))
 	case 2:
 		_, _, err = b.Pass(ctx, cause, review.Passing{Key: fmt.Sprint("p", i), At: b.now, Text: "passed"})
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,6 +30,15 @@ type head struct {
 	// Number of the newest review; 0 while there is none.
 	Number int     `json:"number"`
 	Pass   Passing `json:"pass,omitzero"`
+	// Joined is the review that the cause's signals go on in, while that one is
+	// not resolved.
+	Joined *joined `json:"joined,omitempty"`
+}
+
+// joined names a review and its cause.
+type joined struct {
+	Review string `json:"review"`
+	Cause  string `json:"cause"`
 }
 
 // filed is the body of a key's record.
@@ -46,6 +56,8 @@ type file struct {
 	// review is the loaded or started one, number its number; 0 is none.
 	review Review
 	number int
+	// was is the review as it was read; none for one that is new.
+	was Review
 	// filedIn is the review that the asked-for key was filed in before.
 	filedIn string
 	// pending are the writes of the next commit besides the review's own.
@@ -102,6 +114,7 @@ func (f *file) loadNumber(ctx context.Context, n int) error {
 		return err
 	}
 	f.review.Version = records[0].Version
+	f.was = f.review
 	return nil
 }
 
@@ -113,7 +126,13 @@ func (f *file) startReview(s Signal, now time.Time) {
 	}
 	f.number++
 	f.head.Cause, f.head.Number = clip(s.Cause, maxText), f.number
-	f.review = opened(s, newID(f.digest, f.number), previous, now)
+	f.was, f.review = Review{}, opened(s, newID(f.digest, f.number), previous, now)
+	f.writeHead()
+}
+
+// writeHead makes the commit write the head, once.
+func (f *file) writeHead() {
+	f.pending = slices.DeleteFunc(f.pending, func(c lineage.Change) bool { return c.Record.ID == headRecord })
 	f.pending = append(f.pending, write(headRecord, f.headVersion, f.head))
 }
 
@@ -155,6 +174,12 @@ func (f *file) commit(ctx context.Context) error {
 		f.review.Version = versions[len(versions)-1]
 	}
 	return nil
+}
+
+// commitHead writes what is pending and leaves the review as it is.
+func (f *file) commitHead(ctx context.Context) error {
+	_, err := f.store.Commit(ctx, f.partition(), f.pending)
+	return err
 }
 
 // write is a create or, over a version, a replace.

@@ -79,12 +79,24 @@ func (d *Desk) index(ctx context.Context, r *Review) error {
 		}
 		d.known.add(month)
 	}
-	for _, shelf := range []string{month, openShelf} {
-		if err := d.place(ctx, shelfPartition(shelf), pointerID(r.Opened, r.ID)); err != nil {
-			return err
-		}
+	if err := d.place(ctx, shelfPartition(month), pointerID(r.Opened, r.ID)); err != nil {
+		return err
 	}
-	return nil
+	return d.indexOpen(ctx, r)
+}
+
+// indexOpen puts a review that is about to be unresolved on the open shelf. It
+// stands there by the time since when it is: whoever takes it off late, for the
+// time before, takes nothing else off.
+func (d *Desk) indexOpen(ctx context.Context, r *Review) error {
+	return d.place(ctx, shelfPartition(openShelf), pointerID(r.shelved(), r.ID))
+}
+
+func (r *Review) shelved() time.Time {
+	if r.Unresolved.IsZero() {
+		return r.Opened
+	}
+	return r.Unresolved
 }
 
 // place creates an index record; one that is there already is as good.
@@ -101,7 +113,7 @@ func (d *Desk) place(ctx context.Context, partition, id string) error {
 // takeOffOpen removes a resolved review from the open shelf. What fails here
 // a later reader of the shelf makes good.
 func (d *Desk) takeOffOpen(ctx context.Context, r *Review) {
-	d.remove(ctx, openShelf, pointerID(r.Opened, r.ID))
+	d.remove(ctx, openShelf, pointerID(r.shelved(), r.ID))
 }
 
 func (d *Desk) remove(ctx context.Context, shelf, id string) {
@@ -116,8 +128,8 @@ func stale(shelf string, p pointer, r *Review, now time.Time) bool {
 	if r == nil {
 		return now.Sub(p.opened) > writeGrace
 	}
-	if shelf == openShelf && r.State == Resolved {
-		return true
+	if shelf == openShelf {
+		return r.State == Resolved || !r.shelved().Equal(p.opened)
 	}
 	return !r.Opened.Equal(p.opened)
 }

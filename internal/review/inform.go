@@ -25,10 +25,10 @@ func (d *Desk) inform(ctx context.Context, f *file, key, text string) (bool, err
 	if err := f.load(ctx, key); err != nil || f.number == 0 || f.filedIn != "" {
 		return false, err
 	}
-	now, from := d.now(), f.review.State
+	now := d.now()
 	f.review.note(text, now)
 	f.remember(key, now)
-	return true, d.commit(ctx, f, from)
+	return true, d.commit(ctx, f)
 }
 
 // note records news that changes no state.

@@ -212,7 +212,8 @@ func (d *Desk) shelf(ctx context.Context, name string, f *Filter, after string) 
 	if !f.Since.IsZero() {
 		q.From = f.Since.UTC().Format(stamp)
 	}
-	if !f.Until.IsZero() && after == "" {
+	// On the open shelf a review may stand later than it was opened.
+	if !f.Until.IsZero() && after == "" && name != openShelf {
 		q.Until = f.Until.UTC().Format(stamp)
 	}
 	return func(yield func(hit, error) bool) {

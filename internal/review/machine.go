@@ -10,10 +10,10 @@ import (
 // absent is refused; one that leads where the review already stands changes
 // nothing, except for a new end of a snooze and a comment's text.
 var moves = map[State]map[Verb]State{
-	Open:         {Ack: Acknowledged, Snooze: Snoozed, Resolve: Resolved, Remark: Open},
-	Acknowledged: {Ack: Acknowledged, Snooze: Snoozed, Resolve: Resolved, Remark: Acknowledged},
-	Snoozed:      {Ack: Acknowledged, Snooze: Snoozed, Resolve: Resolved, Remark: Snoozed},
-	Resolved:     {Resolve: Resolved, Remark: Resolved},
+	Open:         {Ack: Acknowledged, Snooze: Snoozed, Resolve: Resolved, Remark: Open, Reopen: Open},
+	Acknowledged: {Ack: Acknowledged, Snooze: Snoozed, Resolve: Resolved, Remark: Acknowledged, Reopen: Open},
+	Snoozed:      {Ack: Acknowledged, Snooze: Snoozed, Resolve: Resolved, Remark: Snoozed, Reopen: Open},
+	Resolved:     {Resolve: Resolved, Remark: Resolved, Reopen: Open},
 }
 
 // Apply carries a command out. It first lets Advance bring the review up to
@@ -30,8 +30,10 @@ func (r *Review) Apply(c Command, now time.Time) (changed bool, err error) {
 		return changed, &TransitionError{ID: r.ID, From: r.State, Verb: c.Verb}
 	}
 	switch {
+	case c.Verb == Remark && c.Key != "" && r.commented(c.Key):
+		return changed, nil
 	case c.Verb == Remark:
-		r.comment(Comment{At: now, By: c.By, Text: c.Why})
+		r.comment(Comment{Key: c.Key, At: now, By: c.By, Text: c.Why})
 	case to == r.State && (to != Snoozed || c.Until.Equal(r.SnoozedUntil)):
 		return changed, nil
 	default:
@@ -54,69 +56,31 @@ func (r *Review) particulars(c Command, now time.Time) {
 	}
 }
 
-// Advance makes the changes that time alone brings, as of their own due
-// times: a snooze that ended opens the review, a missed deadline escalates
-// it. Calling it earlier, later or twice ends in the same review, so readers
-// may call it on their copy and nothing needs to run on time. It reports
-// whether anything changed.
-func (r *Review) Advance(now time.Time) (changed bool) {
-	if r.State == Snoozed && !now.Before(r.SnoozedUntil) {
-		r.enter(Open, Transition{At: r.SnoozedUntil, By: System, Why: "the snooze ended"})
-		changed = true
-	}
-	if r.State == Open && !r.AckBy.IsZero() && r.Escalated.IsZero() && !now.Before(r.AckBy) {
-		r.Escalated = r.AckBy
-		r.record(Transition{At: r.AckBy, By: System, From: Open, To: Open, Why: "escalated: nobody acknowledged it in time"})
-		changed = true
-	}
-	return changed
-}
-
-// Passing says that a cause passed.
-type Passing struct {
-	// At is when, by the event's own clock; required.
-	At time.Time `json:"at,omitzero"`
-	// Window, where there is one, is what measured. A window with a violation
-	// in it did not pass, whatever else it says: no signal of the same window
-	// is resolved by this.
-	Window string `json:"window,omitempty"`
-	// Key names the action and is kept in the resolution; Text is for people.
-	Key  string `json:"key,omitempty"`
-	Text string `json:"text,omitempty"`
-}
-
-// pass resolves the review because its cause passed at a time after its last
-// signal, in another window. It reports whether it did.
-func (r *Review) pass(p Passing, now time.Time) bool {
-	if r.State == Resolved || !r.LastSignal.Before(p.At) || r.signalled(p.Window) {
-		return false
-	}
-	r.enter(Resolved, Transition{At: now, By: System, Why: p.Text})
-	r.ResolvedAt, r.Resolution = now, &Resolution{By: System, Cause: p.Text, Auto: true, Key: p.Key}
-	return true
-}
-
-// signalled says whether one of the newest signals came from the window.
-func (r *Review) signalled(window string) bool {
-	return window != "" && slices.ContainsFunc(r.Signals, func(n Note) bool { return n.Window == window })
-}
-
 // enter moves the review into a state. Deadlines belong to the state that set
-// them, so none survives.
+// them, so none survives, and an escalation begins at its first step again.
 func (r *Review) enter(to State, t Transition) {
 	t.From, t.To = r.State, to
 	r.record(t)
+	if r.State == Resolved && to != Resolved {
+		r.Unresolved, r.ResolvedAt, r.Resolution, r.Joined, r.CallsFrom = t.At, time.Time{}, nil, "", time.Time{}
+		r.Reopened++
+	}
 	r.State, r.AckBy, r.SnoozedUntil = to, time.Time{}, time.Time{}
+	if to == Resolved {
+		r.Pending, r.ResolveAt, r.Silence = nil, time.Time{}, nil
+	}
 	if to != Open {
 		return
 	}
 	r.OpenSince, r.Escalated, r.AckedAt, r.AckedBy = t.At, time.Time{}, time.Time{}, ""
+	r.Level, r.Round = 0, 0
 	r.demandAck(t.At, time.Duration(r.AckWithin))
 }
 
-// demandAck sets the deadline of an open review, or brings it forward.
+// demandAck sets the deadline of an open review, or brings it forward. While a
+// silence holds the review it has none.
 func (r *Review) demandAck(from time.Time, within time.Duration) {
-	if within <= 0 {
+	if within <= 0 || r.Silence != nil {
 		return
 	}
 	if by := from.Add(within); r.AckBy.IsZero() || by.Before(r.AckBy) {
@@ -142,6 +106,11 @@ func (r *Review) comment(c Comment) {
 		r.CommentsDropped += over
 	}
 	r.touch(c.At)
+}
+
+// commented says whether the comment that this brought is there already.
+func (r *Review) commented(key string) bool {
+	return slices.ContainsFunc(r.Comments, func(c Comment) bool { return c.Key == key })
 }
 
 func (r *Review) touch(at time.Time) {

@@ -178,15 +178,31 @@ func anyHistory(t *rapid.T, after func(r *Review, now time.Time)) {
 	now := t0
 	r := opened(anySignal(t, 0, now), newID(digest("c"), 1), "", now)
 	after(&r, now)
+	rules := Rules{ReopenWithin: 6 * time.Hour, HoldDown: time.Duration(rapid.IntRange(0, 2).Draw(t, "hold down")) * time.Hour}
 	for i := range rapid.IntRange(0, 120).Draw(t, "steps") {
 		now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(t, "minutes")) * time.Minute)
-		switch kind := rapid.IntRange(0, 9).Draw(t, "kind"); {
-		case kind < 4 && r.State != Resolved:
-			r.merge(anySignal(t, i+1, now), now)
+		switch kind := rapid.IntRange(0, 11).Draw(t, "kind"); {
+		case kind < 4:
+			r.Advance(now)
+			s := anySignal(t, i+1, now)
+			if r.comesBack(s, rules, now) {
+				r.reopen(now)
+			}
+			if r.State != Resolved {
+				r.merge(s, now)
+			}
 		case kind == 4:
-			r.pass(Passing{At: now.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "pass")) * time.Minute), Text: "passed"}, now)
+			r.pass(Passing{At: now.Add(time.Duration(rapid.IntRange(-60, 60).Draw(t, "pass")) * time.Minute), Text: "passed"}, rules, now)
 		case kind == 5:
 			r.Advance(now)
+		case kind == 6:
+			until := now.Add(time.Duration(rapid.IntRange(1, 200).Draw(t, "silence")) * time.Minute)
+			r.quiet([]Silence{{ID: "s", By: "ann", Why: "known", From: now, Until: until}}, now)
+		case kind == 7 && r.Silence != nil:
+			r.Advance(now)
+			if r.Silence != nil {
+				r.lift(now, "ended")
+			}
 		default:
 			_, _ = r.Apply(anyCommand(t, now), now)
 		}
@@ -198,6 +214,10 @@ func anySignal(t *rapid.T, i int, now time.Time) Signal {
 	s := breach(fmt.Sprintf("k%d", i), now.Add(-time.Duration(rapid.IntRange(0, 120).Draw(t, "late"))*time.Minute))
 	s.Severity = rapid.SampledFrom(Severities()).Draw(t, "severity")
 	s.AckWithin = time.Duration(rapid.IntRange(0, 3).Draw(t, "within")) * 20 * time.Minute
+	for n := range rapid.IntRange(0, 3).Draw(t, "rungs") {
+		s.Chain = append(s.Chain, Rung{Target: fmt.Sprintf("t%d", n), Within: Interval(n) * Interval(15*time.Minute)})
+	}
+	s.Repeat = rapid.IntRange(0, 2).Draw(t, "repeat")
 	s.Asset = fmt.Sprintf("monitor/ws/m%d", rapid.IntRange(0, 70).Draw(t, "asset"))
 	return s
 }
@@ -212,14 +232,17 @@ func anyCommand(t *rapid.T, now time.Time) Command {
 
 func TestNoLifeBreaksTheInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		last, resolvedAs := State(""), ""
+		last, resolvedAs, reopened := State(""), "", 0
 		anyHistory(t, func(r *Review, now time.Time) {
 			r.Advance(now)
 			if problem := broken(r, now); problem != "" {
 				t.Fatalf("%s: %+v", problem, *r)
 			}
-			if last == Resolved && r.State != Resolved {
-				t.Fatalf("left the final state: %+v", *r)
+			if last == Resolved && r.Reopened == reopened && r.State != Resolved {
+				t.Fatalf("no longer resolved, and not reopened: %+v", *r)
+			}
+			if r.Reopened != reopened {
+				resolvedAs, reopened = "", r.Reopened
 			}
 			if r.State == Resolved {
 				was := fmt.Sprint(r.ResolvedAt, *r.Resolution, r.Count)
@@ -238,10 +261,20 @@ func broken(r *Review, now time.Time) string {
 	switch {
 	case !r.AckBy.IsZero() && r.State != Open:
 		return "a deadline runs though nobody is waited for"
-	case r.State == Open && r.AckWithin > 0 && r.AckBy.IsZero():
+	case r.State == Open && r.AckWithin > 0 && r.AckBy.IsZero() && r.Escalated.IsZero() && r.Silence == nil:
 		return "an open review lost its deadline"
-	case r.State == Open && !r.AckBy.IsZero() && !now.Before(r.AckBy) && r.Escalated.IsZero():
+	case r.State == Open && r.AckBy.IsZero() && r.AckWithin > 0 && r.Silence == nil && r.hasNext():
+		return "the escalation stopped before its end"
+	case r.State == Open && !r.AckBy.IsZero() && !now.Before(r.AckBy) && r.ResolveAt.IsZero():
 		return "a missed deadline did not escalate"
+	case r.Silence != nil && (!r.AckBy.IsZero() || !now.Before(r.Silence.Until) || r.State == Resolved):
+		return "a silence that is over, or does not hold"
+	case (r.Pending == nil) != r.ResolveAt.IsZero(), r.Pending != nil && r.State == Resolved:
+		return "a passing that waits for nothing"
+	case !r.ResolveAt.IsZero() && !now.Before(r.ResolveAt):
+		return "a cause that stayed away did not resolve"
+	case !r.Due().IsZero() && !now.Before(r.Due()):
+		return "something was due and did not happen"
 	case (r.State == Snoozed) == r.SnoozedUntil.IsZero():
 		return "a snooze without end, or an end without a snooze"
 	case (r.State == Resolved) != (r.Resolution != nil), (r.State == Resolved) == r.ResolvedAt.IsZero():

@@ -8,14 +8,21 @@
 // idempotency key are one atomic write.
 //
 //	open ──ack──▶ acknowledged ──resolve──▶ resolved
-//	  │  ◀─higher severity─┘ │                 ▲
-//	  ├──snooze──▶ snoozed ◀─┘                 │
-//	  │  ◀─time, severity─┘ └──────────────────┤
-//	  └────────────resolve, cause passed───────┘
+//	  │  ◀─severity, reopen──┘ │               ▲ │
+//	  ├──snooze──▶ snoozed ◀───┘               │ │
+//	  │  ◀─time, severity─┘ └──────────────────┤ │
+//	  └────────────resolve, cause passed───────┘ │
+//	  ◀────────reopen, cause back soon───────────┘
 //
-// An open review that nobody acknowledges by its deadline is marked
-// escalated. A resolved review stays resolved: the next signal of its cause
-// opens another, linked to it.
+// While a review is open and nobody acknowledges it, it escalates along its
+// chain, deadline by deadline. A silence keeps it from calling anybody, and its
+// deadlines wait.
+//
+// A cause that comes back soon after it passed by itself reopens its review,
+// and that one then waits until the cause has stayed away for a while before it
+// resolves by itself again. What a person resolved stays resolved, unless a
+// person reopens it: the next signal of the cause opens another review, linked
+// to it.
 package review
 
 import (
@@ -27,7 +34,7 @@ import (
 type State string
 
 // The states. Open waits for a person; acknowledged is in somebody's hands;
-// snoozed is open again at SnoozedUntil; resolved is final.
+// snoozed is open again at SnoozedUntil; resolved is over.
 const (
 	Open         State = "open"
 	Acknowledged State = "acknowledged"
@@ -78,9 +85,11 @@ type Review struct {
 
 	Opened  time.Time `json:"opened"`
 	Updated time.Time `json:"updated"`
-	// OpenSince is when the review last became open: Opened, or when it was
-	// reopened.
-	OpenSince time.Time `json:"openSince"`
+	// Unresolved is when the review last became that: Opened, or when it was
+	// reopened after it had been resolved. OpenSince is when it last became
+	// open, from whatever state.
+	Unresolved time.Time `json:"unresolvedSince"`
+	OpenSince  time.Time `json:"openSince"`
 	// AckWithin is the shortest acknowledgement time that a signal asked
 	// for; AckBy the running deadline. AckBy is set only while open.
 	AckWithin Interval  `json:"ackWithin,omitzero"`
@@ -101,6 +110,12 @@ type Review struct {
 	// AckedAt and AckedBy tell of the acknowledgement since OpenSince.
 	AckedAt time.Time `json:"ackedAt,omitzero"`
 	AckedBy string    `json:"ackedBy,omitempty"`
+	// CallsFrom is when the review's first calls go out, where they wait to see
+	// whether it becomes part of another.
+	CallsFrom time.Time `json:"callsFrom,omitzero"`
+	// NextUpdate is when tickets are next brought up to date for nothing but
+	// more signals.
+	NextUpdate time.Time `json:"nextUpdate,omitzero"`
 	// SnoozedUntil is set only while snoozed.
 	SnoozedUntil time.Time `json:"snoozedUntil,omitzero"`
 	// ResolveAt is set while the cause has passed and the review waits to see
@@ -111,7 +126,8 @@ type Review struct {
 	Reopened int `json:"reopened,omitempty"`
 	// Parts are the causes that were put together in this review, because what
 	// they have in common is what is wrong.
-	Parts []Part `json:"parts,omitempty"`
+	Parts        []Part `json:"parts,omitempty"`
+	PartsDropped int    `json:"partsDropped,omitempty"`
 	// Joined is the review that this one's signals went on in.
 	Joined string `json:"joined,omitempty"`
 	// ResolvedAt and Resolution are set only once resolved.
@@ -214,8 +230,9 @@ type Comment struct {
 type Resolution struct {
 	By    string `json:"by"`
 	Cause string `json:"cause,omitempty"`
-	// Auto is true when the cause passed by itself.
-	Auto bool `json:"auto,omitempty"`
+	// Auto is true when the cause passed by itself, Passed then when it did.
+	Auto   bool      `json:"auto,omitempty"`
+	Passed time.Time `json:"passed,omitzero"`
 	// Key is the resolving action's, where there was one.
 	Key string `json:"key,omitempty"`
 }

@@ -28,6 +28,19 @@ type Signal struct {
 	Severity            Severity
 	// AckWithin is the time to an acknowledgement; zero is no deadline.
 	AckWithin time.Duration
+	// Target is who is told, by name; "" is nobody beyond the inbox. Chain is
+	// who is told next while nobody acknowledges, Repeat how often all of them
+	// are told again after that.
+	Target string
+	Chain  []Rung
+	Repeat int
+	// Grace is how long a new review waits with its first calls.
+	Grace time.Duration
+	// Part is the signal's own cause, where Cause is what several causes have in
+	// common; "" where it has only the one.
+	Part string
+	// Runbook is an address.
+	Runbook string
 	// Asset and Model are asset ids; Workspace an alias; Policy a name.
 	Asset, Model, Workspace, Policy string
 }
@@ -55,7 +68,10 @@ func (s *Signal) check() error {
 func opened(s Signal, id, previous string, now time.Time) Review {
 	r := Review{
 		ID: id, Cause: clip(s.Cause, maxText), Previous: previous,
-		Severity: s.Severity, Opened: now, AckWithin: Interval(max(s.AckWithin, 0)),
+		Severity: s.Severity, Opened: now, Unresolved: now, AckWithin: Interval(max(s.AckWithin, 0)),
+	}
+	if s.Grace > 0 {
+		r.CallsFrom = now.Add(s.Grace)
 	}
 	why := clip(s.Title, maxText)
 	if previous != "" {
@@ -66,7 +82,7 @@ func opened(s Signal, id, previous string, now time.Time) Review {
 	return r
 }
 
-// merge adds a signal to an unresolved review. A repeat on one that is
+// merge adds a signal to a review that is not resolved. A repeat on one that is
 // acknowledged or snoozed only counts, unless it is more severe.
 func (r *Review) merge(s Signal, now time.Time) {
 	r.Advance(now)
@@ -75,17 +91,56 @@ func (r *Review) merge(s Signal, now time.Time) {
 		r.Title, r.Reason = clip(s.Title, maxText), clip(s.Reason, maxText)
 	}
 	r.count(s)
+	r.beat(now)
 	r.name(s)
+	r.addressees(s, worse)
+	r.partSignalled(s)
 	r.touch(now)
-	if within := Interval(s.AckWithin); within > 0 && (r.AckWithin == 0 || within < r.AckWithin) {
-		r.AckWithin = within
+	if r.Pending != nil && s.At.After(r.Pending.At) {
+		r.Pending, r.ResolveAt = nil, time.Time{}
+		r.record(Transition{At: now, By: System, From: r.State, To: r.State, Why: "the cause is back, it does not resolve by itself for now"})
 	}
 	if worse {
 		r.raiseSeverity(s.Severity, now)
 	}
-	if r.State == Open {
+	switch {
+	case r.State != Open:
+	case r.Escalated.IsZero():
 		r.demandAck(now, s.AckWithin)
+	case r.AckBy.IsZero() && r.hasNext():
+		// The escalation was at its end, which this signal moved.
+		r.demandAck(now, time.Duration(r.AckWithin))
 	}
+}
+
+// addressees notes whom a signal asks to tell. The chain is the most severe
+// signal's, and among equals the first's that has one.
+func (r *Review) addressees(s Signal, worse bool) {
+	if within := Interval(s.AckWithin); within > 0 && (r.AckWithin == 0 || within < r.AckWithin) {
+		r.AckWithin = within
+	}
+	if s.Target != "" && !slices.Contains(r.Targets, s.Target) && len(r.Targets) < MaxTargets {
+		r.Targets = append(r.Targets, s.Target)
+	}
+	if len(s.Chain) > 0 && (worse || len(r.Chain) == 0) {
+		r.Chain, r.Repeat = s.Chain[:min(len(s.Chain), MaxChain)], s.Repeat
+		r.Level = min(r.Level, len(r.Chain))
+	}
+	if len(r.Chain) == 0 {
+		r.Repeat = max(r.Repeat, s.Repeat)
+	}
+	r.Runbook = cmp.Or(r.Runbook, clip(s.Runbook, maxText))
+}
+
+// beat counts a signal into the hour in which it was filed.
+func (r *Review) beat(now time.Time) {
+	hour := now.UTC().Truncate(time.Hour)
+	if n := len(r.Pulse); n > 0 && !r.Pulse[n-1].Hour.Before(hour) {
+		r.Pulse[n-1].N++
+		return
+	}
+	r.Pulse = append(r.Pulse, Beat{Hour: hour, N: 1})
+	r.Pulse = slices.Clone(r.Pulse[max(0, len(r.Pulse)-MaxPulse):])
 }
 
 // count files the signal among the newest, by its own time.

@@ -37,8 +37,9 @@ type job struct {
 	delivery lineage.Delivery
 	items    []*item
 	// wake is the id of an action to look at, for messages of that kind;
-	// enrich the log key of an event to ask about.
-	wake, enrich string
+	// enrich the log key of an event to ask about, remind what time may have
+	// changed.
+	wake, enrich, remind string
 	// quarantine is what could not be understood.
 	quarantine []quarantined
 
@@ -49,7 +50,7 @@ type job struct {
 
 // acts says whether there is something to perform for the delivery.
 func (j *job) acts() bool {
-	if j.wake != "" {
+	if j.wake != "" || j.remind != "" {
 		return true
 	}
 	for _, it := range j.items {

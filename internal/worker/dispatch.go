@@ -27,6 +27,9 @@ func (w *Worker) dispatch(ctx context.Context, b *batch, jobs []*job) {
 		if j.wake != "" {
 			g.Go(func() error { return j.or(w.resume(ctx, b, j.wake)) })
 		}
+		if j.remind != "" && w.o.Remind != nil {
+			g.Go(func() error { return j.or(w.o.Remind(ctx, j.remind)) })
+		}
 		for _, it := range j.items {
 			if it.job.failure() == nil && !it.finished && !it.fenced() {
 				w.dispatchItem(ctx, b, it, g.Go)
@@ -130,11 +133,20 @@ func (w *Worker) perform(ctx context.Context, b *batch, a policy.Action, version
 		err := &policy.PermanentError{Err: fmt.Errorf("no target %q in the policy file in force", a.Target)}
 		return w.conclude(ctx, b, a, version, policy.Outcome{}, err)
 	}
+	var causes []Cause
+	if a.Type == policy.Review {
+		if causes, err = w.commonCause(ctx, b, &a); err != nil {
+			return err
+		}
+	}
 	w.metrics.inFlight.WithLabelValues(string(a.Type)).Inc()
 	call, cancel := context.WithTimeout(ctx, w.o.EffectTimeout)
 	outcome, err := effector.Do(call, a)
 	cancel()
 	w.metrics.inFlight.WithLabelValues(string(a.Type)).Dec()
+	if err == nil && len(causes) > 0 {
+		err = w.o.Gather(ctx, a.Cause, causes)
+	}
 	return w.conclude(ctx, b, a, version, outcome, err)
 }
 

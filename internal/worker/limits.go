@@ -17,7 +17,7 @@ func (w *Worker) withinLimits(ctx context.Context, b *batch, a *policy.Action) (
 	}
 	model, _ := lineage.ParseID(a.Model)
 	if a.Type == policy.Retrain && model != "" {
-		for _, limit := range []func(context.Context, *batch, *policy.Action) (hold, error){w.storm, w.oneInFlight} {
+		for _, limit := range []func(context.Context, *batch, *policy.Action) (hold, error){w.stormy, w.oneInFlight} {
 			if held, err := limit(ctx, b, a); err != nil || held.by != "" || !held.until.IsZero() {
 				return held, err
 			}

@@ -129,7 +129,7 @@ func (w *Worker) withNotice(ctx context.Context, changes []lineage.Change, n *po
 		return nil, err
 	}
 	c.Op = lineage.Upsert
-	return append(changes, c), w.wake(ctx, *n, n.Created.Add(announceAhead))
+	return append(changes, c), w.wake(ctx, *n, n.Created.Add(policy.AnnounceAhead))
 }
 
 // raise lists an action that no event planned, and performs it.

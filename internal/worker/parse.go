@@ -23,6 +23,8 @@ func (w *Worker) parse(deliveries []lineage.Delivery) *batch {
 		switch kind := d.Properties[lineage.PropKind]; kind {
 		case lineage.KindWake:
 			j.wake = string(d.Body)
+		case lineage.KindRemind:
+			j.remind = string(d.Body)
 		case lineage.KindEnrich:
 			j.enrich = string(d.Body)
 			b.later = true

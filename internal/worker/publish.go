@@ -16,44 +16,22 @@ import (
 // action. The nil Publications plan nothing.
 type Publications struct {
 	// Queue takes the messages that wake workers for the intents.
-	Queue interface {
-		Send(ctx context.Context, messages []lineage.Message) error
-	}
+	Queue policy.Sender
 	// Wants says whether changes of a type are published.
 	Wants func(policy.ChangeType) bool
 	// Now is the clock.
 	Now func() time.Time
 }
 
-// announceAhead is when a worker looks for an intent that was about to be
-// committed, whatever became of the process that did it. It is well over the
-// time that a commit may take.
-const announceAhead = 2 * time.Minute
-
 // Plan gives the record that publishes a change, to be committed to the
-// partition with the change itself, and what to call after that commit. Before
-// it returns, a message is on its way that will find the intent even if this
-// process dies right after the commit.
+// partition with the change itself, and what to call after that commit; see
+// policy.Plan.
 func (p *Publications) Plan(ctx context.Context, partition string, c policy.Change) (extra []lineage.Change, committed func(context.Context), err error) {
-	nothing := func(context.Context) {}
 	if !p.wants(c.Type) {
-		return nil, nothing, nil
+		return nil, func(context.Context) {}, nil
 	}
 	now := p.Now().UTC()
-	a := policy.NewPublication(partition, now, c)
-	change, err := policy.ActionChange(a, "")
-	if err != nil {
-		return nil, nothing, err
-	}
-	// Publishing twice is harmless, failing a commit over it is not.
-	change.Op = lineage.Upsert
-	if err := p.Queue.Send(ctx, []lineage.Message{policy.WakeMessage(a.ID, now.Add(announceAhead))}); err != nil {
-		return nil, nothing, fmt.Errorf("announce the publication of %s: %w", c.Type, err)
-	}
-	return []lineage.Change{change}, func(ctx context.Context) {
-		// When this fails the announcement is still there.
-		_ = p.Queue.Send(ctx, []lineage.Message{policy.WakeMessage(a.ID, time.Time{})})
-	}, nil
+	return policy.Plan(ctx, p.Queue, now, policy.NewPublication(partition, now, c))
 }
 
 func (p *Publications) wants(t policy.ChangeType) bool { return p != nil && p.Wants(t) }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,12 +23,14 @@ type hold struct {
 	notice *policy.Action
 }
 
-// struck is one retrain whose model breached, kept in a partition of the data
-// that the model was trained on.
+// struck is one retrain or review whose model breached, kept in a partition of
+// the data that the model was trained on.
 type struck struct {
 	Action string     `json:"action"`
 	Model  lineage.ID `json:"model"`
 	At     time.Time  `json:"at"`
+	// Cause is the action's own.
+	Cause string `json:"cause,omitempty"`
 	// Started is set when the retrain was let go: what happens later does not
 	// call it back.
 	Started bool `json:"started,omitempty"`
@@ -43,11 +46,11 @@ const (
 
 func stormPartition(data lineage.ID) string { return "reserve/storm/" + string(data) }
 
-// storm holds a retrain whose model shares its data with models that breach at
+// stormy holds a retrain whose model shares its data with models that breach at
 // the same time: it is the data that is wrong. A retrain whose data feeds too
 // few models for a storm is not held at all; any other waits a while to see
 // what happens to the others.
-func (w *Worker) storm(ctx context.Context, b *batch, a *policy.Action) (hold, error) {
+func (w *Worker) stormy(ctx context.Context, b *batch, a *policy.Action) (hold, error) {
 	models, within, settle := b.policies.Storm()
 	model, _ := lineage.ParseID(a.Model)
 	_, partition, _ := policy.SplitID(a.ID)
@@ -65,11 +68,11 @@ func (w *Worker) storm(ctx context.Context, b *batch, a *policy.Action) (hold, e
 		switch {
 		case err != nil || started:
 			return hold{}, err
-		case len(hit) >= models:
-			return w.stormHold(a, data, hit), nil
+		case len(hit.models) >= models:
+			return w.stormHold(a, data, hit.models), nil
 		case w.o.Now().Before(settled):
 			out = hold{until: settled, detail: fmt.Sprintf("waits until %s to see whether other models trained on %s breach, too (%d so far, %d are a storm)",
-				settled.UTC().Format(time.TimeOnly), data, len(hit), models)}
+				settled.UTC().Format(time.TimeOnly), data, len(hit.models), models)}
 		}
 	}
 	if !out.until.IsZero() {
@@ -105,16 +108,16 @@ func (w *Worker) sharedData(ctx context.Context, model lineage.ID, models int) (
 // strike notes that an action's model breached and returns the models that did
 // within a time of it. started is true when the action was let go before; let
 // does that now. Noting it twice is noting it once.
-func (w *Worker) strike(ctx context.Context, data lineage.ID, a *policy.Action, within time.Duration, let bool) (hit []lineage.ID, started bool, err error) {
+func (w *Worker) strike(ctx context.Context, data lineage.ID, a *policy.Action, within time.Duration, let bool) (hit storm, started bool, err error) {
 	for range maxConflicts {
 		got, err := w.o.Store.Get(ctx, stormPartition(data), struckRecord)
 		if err != nil {
-			return nil, false, err
+			return storm{}, false, err
 		}
 		var all []struck
 		if got[0].Version != "" {
 			if err := json.Unmarshal(got[0].Body, &all); err != nil {
-				return nil, false, fmt.Errorf("stored breaches of %s: %w", data, err)
+				return storm{}, false, fmt.Errorf("stored breaches of %s: %w", data, err)
 			}
 		}
 		all, started, changed := noteStruck(all, a, within, let)
@@ -126,10 +129,10 @@ func (w *Worker) strike(ctx context.Context, data lineage.ID, a *policy.Action, 
 			return struckWith(all, a, within), started, nil
 		}
 		if !errors.Is(err, lineage.ErrConflict) && !errors.Is(err, lineage.ErrExists) {
-			return nil, false, err
+			return storm{}, false, err
 		}
 	}
-	return nil, false, errConflicts
+	return storm{}, false, errConflicts
 }
 
 // noteStruck adds an action, in the order of the breaches, and drops what is
@@ -142,7 +145,7 @@ func noteStruck(all []struck, a *policy.Action, within time.Duration, let bool) 
 		all[i].Started = started || let
 		return all, started, changed
 	}
-	all = append(all, struck{Action: a.ID, Model: modelAsSuch(lineage.ID(a.Model)), At: a.Occurred, Started: let})
+	all = append(all, struck{Action: a.ID, Model: modelAsSuch(lineage.ID(a.Model)), At: a.Occurred, Cause: ownCause(a), Started: let})
 	slices.SortFunc(all, func(x, y struck) int { return x.At.Compare(y.At) })
 	newest := all[len(all)-1].At
 	all = slices.DeleteFunc(all, func(s struck) bool {
@@ -151,21 +154,41 @@ func noteStruck(all []struck, a *policy.Action, within time.Duration, let bool) 
 	return all[max(0, len(all)-maxStruck):], false, true
 }
 
-// struckWith are the models that breached within a time of an action's breach,
-// sorted, its own among them.
-func struckWith(all []struck, a *policy.Action, within time.Duration) []lineage.ID {
-	var hit []lineage.ID
+// storm is what breached within a time of an action's breach.
+type storm struct {
+	// models are sorted, the action's own among them; causes are theirs.
+	models []lineage.ID
+	causes []Cause
+}
+
+func struckWith(all []struck, a *policy.Action, within time.Duration) (hit storm) {
 	for _, s := range all {
-		if s.At.Sub(a.Occurred).Abs() <= within {
-			hit = append(hit, s.Model)
+		if s.At.Sub(a.Occurred).Abs() > within {
+			continue
+		}
+		hit.models = append(hit.models, s.Model)
+		if s.Cause != "" && !slices.ContainsFunc(hit.causes, func(c Cause) bool { return c.Cause == s.Cause }) {
+			hit.causes = append(hit.causes, Cause{Cause: s.Cause, Model: s.Model, At: s.At})
 		}
 	}
-	slices.Sort(hit)
-	return slices.Compact(hit)
+	slices.Sort(hit.models)
+	hit.models = slices.Compact(hit.models)
+	return hit
 }
+
+// ownCause is what is wrong with the action's own model.
+func ownCause(a *policy.Action) string { return cmp.Or(a.Part, a.Cause) }
 
 // stormHold suppresses a retrain for a storm; people are told of the data.
 func (w *Worker) stormHold(a *policy.Action, data lineage.ID, hit []lineage.ID) hold {
+	detail := stormDetail(data, hit)
+	n := w.notice(*a, "error", policy.DataCause(string(data)), fmt.Sprintf("%d models breached that were trained on %s", len(hit), data),
+		detail+". None of them is retrained: look at the data first. A retrain that is wanted all the same is started with `modelwarden action retry`.")
+	n.Part, n.Inputs["data"], n.Inputs["models"] = ownCause(a), string(data), hit
+	return hold{by: policy.ReasonStorm, detail: detail, notice: &n}
+}
+
+func stormDetail(data lineage.ID, hit []lineage.ID) string {
 	names := make([]string, min(len(hit), maxNamed))
 	for i := range names {
 		names[i] = hit[i].Name()
@@ -174,11 +197,7 @@ func (w *Worker) stormHold(a *policy.Action, data lineage.ID, hit []lineage.ID) 
 	if more := len(hit) - len(names); more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	detail := fmt.Sprintf("%d models trained on %s breached at about the same time: %s", len(hit), data, list)
-	n := w.notice(*a, "error", policy.DataCause(string(data)), fmt.Sprintf("%d models breached that were trained on %s", len(hit), data),
-		detail+". None of them is retrained: look at the data first. A retrain that is wanted all the same is started with `modelwarden action retry`.")
-	n.Inputs["data"], n.Inputs["models"] = string(data), hit
-	return hold{by: policy.ReasonStorm, detail: detail, notice: &n}
+	return fmt.Sprintf("%d models trained on %s breached at about the same time: %s", len(hit), data, list)
 }
 
 // maxNamed bounds the models that a sentence names.

@@ -18,7 +18,7 @@ func TestBreachesExactlyWithinCount(t *testing.T) {
 		{Model: "model/ws/late", At: noon.Add(time.Hour)},
 		{Model: "model/ws/too-late", At: noon.Add(time.Hour + 1)},
 	}
-	got := struckWith(all, &policy.Action{Occurred: noon}, time.Hour)
+	got := struckWith(all, &policy.Action{Occurred: noon}, time.Hour).models
 	if want := []lineage.ID{"model/ws/early", "model/ws/late"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

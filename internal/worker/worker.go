@@ -42,6 +42,12 @@ type Options struct {
 	Publications *Publications
 	// Enrich adds what an event does not carry. Defaults to nothing.
 	Enrich Enricher
+	// Remind makes what time brought take effect on what a reminder names.
+	// Defaults to nothing.
+	Remind func(ctx context.Context, id string) error
+	// Gather puts causes together in the review of the cause that they have in
+	// common. Defaults to nothing.
+	Gather func(ctx context.Context, cause string, parts []Cause) error
 	// Inform adds a line to the history of a cause's review, once per key.
 	// Defaults to telling nobody.
 	Inform func(ctx context.Context, cause, key, text string) (told bool, err error)
@@ -80,6 +86,14 @@ type Options struct {
 	// RetryDelay is the delay before a message is tried again when a step
 	// failed; it doubles with every attempt up to five minutes. Defaults to 1 s.
 	RetryDelay time.Duration
+}
+
+// Cause is one cause of reviews.
+type Cause struct {
+	Cause string
+	// Model is whose trouble it is, At when it was last heard of.
+	Model lineage.ID
+	At    time.Time
 }
 
 // Worker performs the pipeline.

@@ -1,0 +1,197 @@
+package effect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/lineage"
+	"github.com/modelwarden/modelwarden/internal/policy"
+	"github.com/modelwarden/modelwarden/internal/review"
+)
+
+// tickets is what a courier needs of a review.Desk.
+type tickets interface {
+	ClaimTicket(ctx context.Context, review, target, holder string, until time.Time) (*review.TicketClaim, error)
+	ReleaseTicket(ctx context.Context, c *review.TicketClaim, t review.Ticket, rev int, told review.News) error
+	NoteRef(ctx context.Context, target, ref, review string) error
+}
+
+// Courier brings the tickets of reviews at one target up to date: it performs
+// Deliver actions, and the notices of policies where the target's kind takes
+// them. What it tells is the review as it is when it is told, so an action that
+// comes late, or after a later one, tells nothing old.
+type Courier struct {
+	// Target is the target's name, Ticketer what reaches it.
+	Target   string
+	Ticketer Ticketer
+	Desk     tickets
+	// Card builds a review's card.
+	Card func(ctx context.Context, r review.Review) (review.Card, error)
+	// Later makes Refresh be called with the review's id, not before a time.
+	Later func(ctx context.Context, review, target string, at time.Time) error
+	// Name tells this process from others; Timeout is how long a call to the
+	// target lasts at most.
+	Name    string
+	Timeout time.Duration
+	Now     func() time.Time
+}
+
+// Inputs of a Deliver action.
+const (
+	deliverReview = "review"
+	deliverRev    = "rev"
+	deliverNews   = "news"
+)
+
+// DeliverInputs are the inputs of the action that tells a target what is new in
+// a review's revision.
+func DeliverInputs(r *review.Review, n review.News) map[string]any {
+	return map[string]any{deliverReview: r.ID, deliverRev: r.Rev, deliverNews: int(n)}
+}
+
+// errand is what a Deliver action asks for.
+type errand struct {
+	Review string      `json:"review"`
+	Rev    int         `json:"rev"`
+	News   review.News `json:"news"`
+}
+
+// busyAfter is when a ticket that somebody else is at is tried again.
+const busyAfter = 3 * time.Second
+
+// Do implements policy.Effector.
+func (c *Courier) Do(ctx context.Context, a policy.Action) (policy.Outcome, error) {
+	switch a.Type {
+	case policy.Notify:
+		return c.notify(ctx, a)
+	case policy.Deliver:
+	default:
+		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("target %s shows reviews, it can't perform a %s", c.Target, a.Type)}
+	}
+	body, err := json.Marshal(a.Inputs)
+	var e errand
+	if err == nil {
+		err = json.Unmarshal(body, &e)
+	}
+	if err != nil {
+		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("action %s: its inputs are damaged: %w", a.ID, err)}
+	}
+	out, err := c.deliver(ctx, e)
+	switch {
+	case errors.Is(err, review.ErrTicketBusy):
+		err = &policy.RetryAfterError{Err: err, After: busyAfter}
+	case errors.Is(err, lineage.ErrNotFound):
+		return policy.Outcome{Summary: "the review is no more"}, nil
+	}
+	return out, err
+}
+
+// Refresh delivers a review's ticket again because its time has come. The next
+// time is arranged first, so that no failure ends the series.
+func (c *Courier) Refresh(ctx context.Context, id string) error {
+	_, err := c.deliver(ctx, errand{Review: id, Rev: refresh})
+	if errors.Is(err, lineage.ErrNotFound) || errors.Is(err, review.ErrTicketBusy) {
+		return nil
+	}
+	return err
+}
+
+// refresh stands for the revision of an errand that only says it is time to.
+const refresh = -1
+
+func (c *Courier) deliver(ctx context.Context, e errand) (policy.Outcome, error) {
+	claim, err := c.Desk.ClaimTicket(ctx, e.Review, c.Target, c.Name, c.Now().Add(c.Timeout+10*time.Second))
+	if err != nil {
+		return policy.Outcome{}, err
+	}
+	if why := c.needless(claim, e); why != "" {
+		return policy.Outcome{Summary: why}, c.release(ctx, claim, claim.Ticket, e, 0)
+	}
+	t, err := c.hand(ctx, claim, e)
+	if err != nil {
+		// The ticket may be there all the same, and then has to be known.
+		if t.Ref == "" {
+			t = claim.Ticket
+		}
+		t.Failed = err.Error()
+		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, e, 0))
+	}
+	t.Rev, t.Updated, t.Failed = claim.Review.Rev, c.Now().UTC(), ""
+	if err := c.note(ctx, claim, t); err != nil {
+		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, e, 0))
+	}
+	if err := c.release(ctx, claim, t, e, e.News); err != nil {
+		return policy.Outcome{}, err
+	}
+	return policy.Outcome{Summary: fmt.Sprintf("%s knows review %s as %s", c.Target, e.Review, claim.Review.State), Ref: t.Ref, URL: t.URL}, nil
+}
+
+// needless says why nothing is to be told; "" when something is.
+func (c *Courier) needless(claim *review.TicketClaim, e errand) string {
+	r := &claim.Review
+	switch {
+	case e.Rev == refresh && (claim.Ticket.Refresh.IsZero() || r.State == review.Resolved || c.Now().Before(claim.Ticket.Refresh)):
+		return "it is not time to"
+	case e.Rev != refresh && claim.Told(e.Rev, e.News):
+		return "this was told already"
+	case claim.Ticket.Ref == "" && (r.State != review.Open || r.Silence != nil):
+		return fmt.Sprintf("the review is %s and was never told: nobody is called for it", situation(r))
+	}
+	return ""
+}
+
+func situation(r *review.Review) string {
+	if r.Silence != nil {
+		return "silenced"
+	}
+	return string(r.State)
+}
+
+func (c *Courier) hand(ctx context.Context, claim *review.TicketClaim, e errand) (review.Ticket, error) {
+	card, err := c.Card(ctx, claim.Review)
+	if err != nil {
+		return review.Ticket{}, err
+	}
+	return c.Ticketer.Deliver(ctx, Delivery{Key: e.Review, Card: card, Ticket: claim.Ticket, News: e.News, Now: c.Now().UTC()})
+}
+
+// note makes the ticket be found by its own id, and be refreshed in time.
+func (c *Courier) note(ctx context.Context, claim *review.TicketClaim, t review.Ticket) error {
+	if t.Ref != "" && t.Ref != claim.Ticket.Ref {
+		if err := c.Desk.NoteRef(ctx, c.Target, t.Ref, claim.Review.ID); err != nil {
+			return err
+		}
+	}
+	if t.Refresh.IsZero() || claim.Review.State == review.Resolved || t.Refresh.Equal(claim.Ticket.Refresh) {
+		return nil
+	}
+	return c.Later(ctx, claim.Review.ID, c.Target, t.Refresh)
+}
+
+// releaseTimeout bounds keeping what became of a ticket, which has to be kept
+// even when the caller has given up.
+const releaseTimeout = 10 * time.Second
+
+func (c *Courier) release(ctx context.Context, claim *review.TicketClaim, t review.Ticket, e errand, told review.News) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	return c.Desk.ReleaseTicket(ctx, claim, t, e.Rev, told)
+}
+
+// notify tells a policy's notice once.
+func (c *Courier) notify(ctx context.Context, a policy.Action) (policy.Outcome, error) {
+	at := happened(a).UTC()
+	r := review.Review{
+		ID: a.Key, Cause: cause(a), Title: a.Title, Reason: a.Reason, Severity: review.Info, State: review.Open,
+		Opened: at, Updated: at, Unresolved: at, OpenSince: at, LastSignal: at, Count: 1,
+		Assets: []string{a.Asset}, Model: a.Model, Workspace: lineage.ID(a.Asset).Workspace(), Policies: []string{a.Policy},
+	}
+	_, err := c.Ticketer.Deliver(ctx, Delivery{Key: a.Key, Card: review.Card{Review: r}, News: review.NewsOpened, Once: true, Now: c.Now().UTC()})
+	if err != nil {
+		return policy.Outcome{}, err
+	}
+	return policy.Outcome{Summary: "told " + c.Target}, nil
+}

@@ -1,0 +1,36 @@
+package review
+
+// newsBetween is what is new in a review since it was read. was is the zero
+// Review for one that is new.
+func newsBetween(was, r *Review) News {
+	if was.ID == "" {
+		return NewsOpened | when(r.State == Resolved, NewsResolved)
+	}
+	n := when(was.State == Resolved && r.State != Resolved, NewsReopened) |
+		when(r.Escalated.After(was.Escalated), NewsEscalated) |
+		when(r.Severity.Exceeds(was.Severity), NewsSeverity) |
+		when(awake(was, r), NewsAwake) |
+		when(r.comments() > was.comments(), NewsComment)
+	if r.State != was.State {
+		n |= when(r.State == Acknowledged, NewsAcknowledged) | when(r.State == Snoozed, NewsSnoozed) | when(r.State == Resolved, NewsResolved)
+		n |= when(r.State == Open && was.State == Acknowledged, NewsAwake)
+	}
+	if n == 0 {
+		return NewsCounted
+	}
+	return n
+}
+
+// awake says whether a snooze or a silence ended and the review is open.
+func awake(was, r *Review) bool {
+	return r.State == Open && r.Silence == nil && (was.State == Snoozed || was.Silence != nil)
+}
+
+func (r *Review) comments() int { return len(r.Comments) + r.CommentsDropped }
+
+func when(is bool, n News) News {
+	if is {
+		return n
+	}
+	return 0
+}
