@@ -226,7 +226,7 @@ func (a *App) handler(access *access, parser *event.Parser) (http.Handler, error
 	}
 	pages, err := web.New(web.Options{
 		Store: a.engines.store, Queue: a.engines.queue, Dead: a.engines.dead, Desk: a.desk, Parser: parser,
-		Cards:     &oncall.Cards{Store: a.engines.store, Desk: a.desk, Set: a.rules.set},
+		Cards:     a.cards,
 		Orders:    a.orders,
 		Callbacks: &callbacks{ticketer: a.rules.ticketer, desk: a.desk, log: a.log},
 		Policies:  a.rules.status, Components: a.components, Workspaces: a.aliases, Tokens: access.tokens, Loopback: access.loopback,

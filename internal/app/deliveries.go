@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,7 +98,11 @@ func addressees(c *review.Change) []string {
 
 // newDelivery is the intent to bring a review's ticket at a target up to date.
 func newDelivery(partition, target string, c *review.Change) policy.Action {
-	r, now := &c.Review, time.Now().UTC()
+	r, now, news := &c.Review, time.Now().UTC(), c.News
+	if last, _ := r.Calls(); news.Has(review.NewsEscalated) && !slices.Contains(last, target) {
+		// Somebody else is called now; this one is only to know.
+		news = news&^review.NewsEscalated | review.NewsCounted
+	}
 	key := event.Digest("deliver", r.ID, target, fmt.Sprint(r.Rev))
 	asset := partition
 	if len(r.Assets) > 0 {
@@ -105,8 +110,8 @@ func newDelivery(partition, target string, c *review.Change) policy.Action {
 	}
 	a := policy.Action{
 		ID: policy.ActionID(key, partition), Key: key, Type: policy.Deliver, Target: target, Policy: "builtin/deliver",
-		Asset: asset, Model: r.Model, Title: fmt.Sprintf("Tell %s that review %s is %s", target, r.ID, c.News.Word()),
-		Inputs: effect.DeliverInputs(r, c.News), Occurred: now, State: policy.Pending, Created: now, Updated: now,
+		Asset: asset, Model: r.Model, Title: fmt.Sprintf("Tell %s that review %s is %s", target, r.ID, news.Word()),
+		Inputs: effect.DeliverInputs(r, news), Occurred: now, State: policy.Pending, Created: now, Updated: now,
 	}
 	if c.CallAt.After(now) {
 		a.NextAttempt = c.CallAt

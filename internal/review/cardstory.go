@@ -87,7 +87,7 @@ func (r *Review) Calls() (last []string, next []Call) {
 	at := r.AckBy
 	for _, rung := range r.Chain[level:] {
 		next = append(next, Call{rung.Target, at})
-		at = at.Add(time.Duration(rung.Within))
+		at = after(at, rung.Within, r.AckWithin)
 	}
 	if len(next) == 0 && r.Round < r.Repeat {
 		for _, t := range r.Targets {
