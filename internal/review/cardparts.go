@@ -181,7 +181,8 @@ func (p *sheet) about() []string {
 
 func (p *sheet) ticket(t Ticket) string {
 	line := "ticket at " + p.foreign(t.Target)
-	if t.Ref != "" {
+	// Some kinds keep more in it than an id.
+	if t.Ref != "" && !strings.HasPrefix(t.Ref, "{") {
 		line += " " + p.foreign(t.Ref)
 	}
 	if _, ok := address(t.URL); ok {

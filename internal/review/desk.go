@@ -140,7 +140,9 @@ func (d *Desk) receive(ctx context.Context, f *file, s Signal, now time.Time) (c
 	switch {
 	case f.isOpen():
 		f.review.quiet(silences, now)
-		f.review.Advance(now)
+		if f.review.Advance(now); f.review.State == Resolved {
+			return false, d.settle(ctx, f)
+		}
 	case f.number > 0 && f.review.comesBack(s, d.rules(), now):
 		f.review.reopen(now)
 		err = d.indexOpen(ctx, &f.review)
@@ -158,6 +160,14 @@ func (d *Desk) receive(ctx context.Context, f *file, s Signal, now time.Time) (c
 	}
 	f.review.quiet(silences, now)
 	return created, nil
+}
+
+// settle commits what time brought, and makes the call start over with it.
+func (d *Desk) settle(ctx context.Context, f *file) error {
+	if err := d.commit(ctx, f); err != nil {
+		return err
+	}
+	return fmt.Errorf("review %s was over by now: %w", f.review.ID, lineage.ErrConflict)
 }
 
 func (d *Desk) rules() Rules {
@@ -254,7 +264,7 @@ func (d *Desk) do(ctx context.Context, f *file, n int, c Command) (Review, error
 	if err != nil || !changed {
 		return f.review, err
 	}
-	if f.was.State == Resolved && f.review.State != Resolved {
+	if f.review.State != Resolved && !f.review.shelved().Equal(f.was.shelved()) {
 		if err := d.indexOpen(ctx, &f.review); err != nil {
 			return Review{}, err
 		}

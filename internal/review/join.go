@@ -46,7 +46,10 @@ func (d *Desk) join(ctx context.Context, cause string, into *Review) error {
 // absorbed resolves the review because its signals go on in another.
 func (r *Review) absorbed(into string, now time.Time) {
 	why := "one of several of the same cause: it goes on in review " + into
-	r.Advance(now)
+	if r.Advance(now); r.State == Resolved {
+		r.Joined = into
+		return
+	}
 	r.enter(Resolved, Transition{At: now, By: System, Why: why})
 	r.Joined, r.ResolvedAt, r.Resolution = into, now, &Resolution{By: System, Cause: why, Auto: true}
 }

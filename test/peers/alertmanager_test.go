@@ -306,6 +306,3 @@ func TestEachServerOfAClusterIsTold(t *testing.T) {
 	a.start(t)
 	c.deliver(review.NewsResolved)
 }
-
-// The story of a service whose policy has an Alertmanager as its target, from
-// the event to the receiver and back to the resolved alert, goes here.
