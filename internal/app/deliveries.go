@@ -87,10 +87,12 @@ func (a *App) alongside(ctx context.Context, partition string, c review.Change) 
 	return append(extra, deliveries...), func(ctx context.Context) { published(ctx); delivered(ctx) }, err
 }
 
-// addressees are the targets that a change is brought to: none while a silence
-// holds the review, unless it is over.
+// quietNews is told of a review that a silence holds: it calls nobody.
+const quietNews = review.NewsSilenced | review.NewsAcknowledged | review.NewsSnoozed | review.NewsResolved
+
+// addressees are the targets that a change is brought to.
 func addressees(c *review.Change) []string {
-	if c.News == 0 || c.Review.Silence != nil && !c.News.Has(review.NewsResolved|review.NewsAcknowledged) {
+	if c.News == 0 || c.Review.Silence != nil && !c.News.Has(quietNews) {
 		return nil
 	}
 	return c.Review.Audience()
@@ -99,6 +101,9 @@ func addressees(c *review.Change) []string {
 // newDelivery is the intent to bring a review's ticket at a target up to date.
 func newDelivery(partition, target string, c *review.Change) policy.Action {
 	r, now, news := &c.Review, time.Now().UTC(), c.News
+	if r.Silence != nil {
+		news &^= review.Loud
+	}
 	if last, _ := r.Calls(); news.Has(review.NewsEscalated) && !slices.Contains(last, target) {
 		// Somebody else is called now; this one is only to know.
 		news = news&^review.NewsEscalated | review.NewsCounted

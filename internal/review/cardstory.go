@@ -47,7 +47,7 @@ func (p *sheet) held() []string {
 		out = append(out, "the cause has passed: this resolves at "+clock(p.r.ResolveAt)+" unless it comes back")
 	}
 	if p.r.Reopened > 0 {
-		out = append(out, "reopened "+count(p.r.Reopened, "time")+": the cause keeps coming back")
+		out = append(out, "reopened "+count(p.r.Reopened, "time"))
 	}
 	if p.r.Joined != "" {
 		out = append(out, "goes on in review "+p.foreign(p.r.Joined))

@@ -10,6 +10,7 @@ func newsBetween(was, r *Review) News {
 		when(r.Escalated.After(was.Escalated), NewsEscalated) |
 		when(r.Severity.Exceeds(was.Severity), NewsSeverity) |
 		when(awake(was, r), NewsAwake) |
+		when(was.Silence == nil && r.Silence != nil, NewsSilenced) |
 		when(r.comments() > was.comments(), NewsComment)
 	if r.State != was.State {
 		n |= when(r.State == Acknowledged, NewsAcknowledged) | when(r.State == Snoozed, NewsSnoozed) | when(r.State == Resolved, NewsResolved)

@@ -55,6 +55,8 @@ const (
 	// NewsCounted: more signals of the same, or another note; nobody needs to
 	// hear of it at once.
 	NewsCounted
+	// NewsSilenced: a silence holds it now.
+	NewsSilenced
 )
 
 // Has reports whether any of the others is new.
@@ -70,7 +72,7 @@ var newsWords = []struct {
 }{
 	{NewsOpened, "opened"}, {NewsReopened, "reopened"}, {NewsEscalated, "escalated"}, {NewsSeverity, "more severe"},
 	{NewsAwake, "open again"}, {NewsAcknowledged, "acknowledged"}, {NewsSnoozed, "snoozed"}, {NewsResolved, "resolved"},
-	{NewsComment, "commented"}, {NewsCounted, "updated"},
+	{NewsSilenced, "silenced"}, {NewsComment, "commented"}, {NewsCounted, "updated"},
 }
 
 // Word is the most important of the news in a word or two, "updated" where
