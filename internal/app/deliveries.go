@@ -44,10 +44,11 @@ func (a *App) courierBase() effect.Courier {
 	}
 }
 
-// remindLater makes a worker call remind.
+// remindLater makes a worker call remind. A broker that drops repeats must not
+// take one reminder for another that came too early.
 func (a *App) remindLater(ctx context.Context, id string, at time.Time) error {
 	return a.engines.queue.Send(ctx, []lineage.Message{{
-		ID: fmt.Sprintf("remind-%s-%d", id, at.UnixMilli()), Body: []byte(id), NotBefore: at,
+		ID: fmt.Sprintf("remind-%s-%d-%d", id, at.UnixMilli(), time.Now().UnixNano()), Body: []byte(id), NotBefore: at,
 		Properties: map[string]string{lineage.PropKind: lineage.KindRemind},
 	}})
 }
