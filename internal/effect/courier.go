@@ -89,15 +89,19 @@ func (c *Courier) Do(ctx context.Context, a policy.Action) (policy.Outcome, erro
 	return out, err
 }
 
-// Refresh delivers a review's ticket again because its time has come. The next
-// time is arranged first, so that no failure ends the series.
+// Refresh delivers a review's ticket again because its time has come. A failure
+// does not end the series: it is tried again until it succeeds or the review is
+// over.
 func (c *Courier) Refresh(ctx context.Context, id string) error {
 	_, err := c.deliver(ctx, errand{Review: id, Rev: refresh})
-	if errors.Is(err, lineage.ErrNotFound) || errors.Is(err, review.ErrTicketBusy) {
+	if err == nil || errors.Is(err, lineage.ErrNotFound) {
 		return nil
 	}
-	return err
+	return c.Later(ctx, id, c.Target, c.Now().Add(refreshAgain))
 }
+
+// refreshAgain is when a refresh that failed is tried again.
+const refreshAgain = time.Minute
 
 // refresh stands for the revision of an errand that only says it is time to.
 const refresh = -1
