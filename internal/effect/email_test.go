@@ -314,3 +314,18 @@ func TestMailGoesNowhereThatIsNotAllowed(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// The configuration is checked by the name; where the name leads counts.
+func TestAPasswordDoesNotLeaveTheMachineInClear(t *testing.T) {
+	o := newPostOffice(t, "plain")
+	target := o.target()
+	target.TLS = "none"
+	to := o.ticketer(t, target)
+	elsewhere, there := net.Pipe() // an end of a pipe is on no loopback
+	defer func() { _ = there.Close() }()
+	effect.ConnectMail(to, elsewhere)
+	err := newPaged(t, to).try(review.NewsOpened)
+	if !isPermanent(err) || !strings.Contains(err.Error(), "unencrypted") {
+		t.Errorf("error %v", err)
+	}
+}
