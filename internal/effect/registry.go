@@ -81,7 +81,7 @@ func (d *Deps) userAgent() string { return "modelwarden/" + d.Version }
 // New builds the effector of every target, policy.Desk included. Secrets are
 // read here, once. Its error joins what is wrong with each target, by its
 // path in the configuration, and repeats no secret. Targets that have tickets
-// of reviews file them on the desk; see NewTicketers.
+// of reviews, webhooks apart, file them on the desk; see NewTicketers.
 func New(targets map[string]policy.Target, d Deps) (map[string]policy.Effector, error) {
 	d = d.withDefaults()
 	all := maps.Clone(targets)
@@ -163,6 +163,15 @@ func build(name string, t policy.Target, d *Deps) (policy.Effector, error) {
 }
 
 func buildWebhook(name string, t *policy.WebhookTarget, d *Deps) (policy.Effector, error) {
+	w, err := d.webhook(name, t)
+	if err != nil {
+		return nil, err
+	}
+	return Guard(w, GuardOptions{Target: name, Timeout: time.Duration(t.Timeout), Observer: d.Observer}), nil
+}
+
+// webhook reads a webhook's secrets and makes the client to call it.
+func (d *Deps) webhook(name string, t *policy.WebhookTarget) (*Webhook, error) {
 	secrets, err := readSecrets(t, d.LookupEnv)
 	if err != nil {
 		return nil, err
@@ -174,14 +183,10 @@ func buildWebhook(name string, t *policy.WebhookTarget, d *Deps) (policy.Effecto
 	if err != nil {
 		return nil, err
 	}
-	w, err := NewWebhook(WebhookOptions{
+	return NewWebhook(WebhookOptions{
 		URL: t.URL, Secrets: secrets, Headers: t.Headers, Types: t.Types,
 		Client: client, UserAgent: d.userAgent(), Now: d.Now,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return Guard(w, GuardOptions{Target: name, Timeout: time.Duration(t.Timeout), Observer: d.Observer}), nil
 }
 
 func buildSandbox(name string, t *policy.SandboxTarget, d *Deps) (policy.Effector, error) {

@@ -44,6 +44,8 @@ func NewTicketers(targets map[string]policy.Target, d Deps) (map[string]Ticketer
 
 func buildTicketer(name string, t policy.Target, d *Deps) (Ticketer, error) {
 	switch {
+	case t.Webhook != nil:
+		return buildWebhookReviews(name, t.Webhook, d)
 	case t.Alertmanager != nil:
 		return buildAlertmanager(name, t.Alertmanager, d)
 	case t.PagerDuty != nil:
@@ -68,6 +70,9 @@ func buildTicketer(name string, t policy.Target, d *Deps) (Ticketer, error) {
 
 // TicketTimeout bounds one Deliver to a target.
 func TicketTimeout(t policy.Target) time.Duration {
+	if t.Webhook != nil {
+		return cmp.Or(time.Duration(t.Webhook.Timeout), serviceTimeout)
+	}
 	token := t.Token()
 	if token == nil {
 		return serviceTimeout

@@ -107,27 +107,40 @@ func parseURL(s string) (*url.URL, error) {
 
 // Do implements policy.Effector: one attempt.
 func (w *Webhook) Do(ctx context.Context, a policy.Action) (policy.Outcome, error) {
-	if len(w.types) > 0 && !slices.Contains(w.types, a.Type) {
+	if !w.understands(a.Type) {
 		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("the webhook's types do not list %q", a.Type)}
 	}
 	body, err := json.Marshal(newMessage(a))
 	if err != nil {
 		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("action %s: its inputs can't be written as JSON: %w", a.Key, err)}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url.String(), bytes.NewReader(body))
-	if err != nil {
-		return policy.Outcome{}, &policy.PermanentError{Err: errors.New(w.hide.text(err.Error()))}
-	}
-	now := w.now()
-	w.setHeader(req, a.Key, now, body)
-	ans, err := exchange(w.client, req, maxAnswer, w.hide)
+	ans, err := w.post(ctx, a.Key, w.now(), body)
 	if err != nil {
 		return policy.Outcome{}, err
 	}
-	if !ans.ok() {
-		return policy.Outcome{}, statusError(ans, w.url, now, w.hide)
-	}
 	return policy.Outcome{Summary: fmt.Sprintf("%s answered %d %s", place(w.url), ans.status, http.StatusText(ans.status))}, nil
+}
+
+// post sends one message, signed; an answer other than a success is an error.
+func (w *Webhook) post(ctx context.Context, key string, now time.Time, body []byte) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, &policy.PermanentError{Err: errors.New(w.hide.text(err.Error()))}
+	}
+	w.setHeader(req, key, now, body)
+	ans, err := exchange(w.client, req, maxAnswer, w.hide)
+	if err != nil {
+		return nil, err
+	}
+	if !ans.ok() {
+		return nil, statusError(ans, w.url, now, w.hide)
+	}
+	return ans, nil
+}
+
+// understands reports whether the receiver takes actions of a type.
+func (w *Webhook) understands(t policy.ActionType) bool {
+	return len(w.types) == 0 || slices.Contains(w.types, t)
 }
 
 func (w *Webhook) setHeader(req *http.Request, key string, now time.Time, body []byte) {

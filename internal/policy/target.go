@@ -52,7 +52,8 @@ type Target struct {
 	Email        *EmailTarget        `yaml:"email,omitempty" json:"email,omitempty"`
 }
 
-// WebhookTarget is an HTTP endpoint that receives signed requests.
+// WebhookTarget is an HTTP endpoint that receives signed requests: one per
+// action, and one per change of a review that it was told of.
 type WebhookTarget struct {
 	// URL is http or https, without user and password.
 	URL string `yaml:"url" json:"url"`
@@ -151,10 +152,11 @@ func (k TargetKind) Accepts(t ActionType) bool {
 	return false
 }
 
-// Ticketed reports whether reviews have a ticket at targets of this kind.
+// Ticketed reports whether targets of this kind are told what becomes of a
+// review: they have a ticket of it, or are a webhook.
 func (k TargetKind) Ticketed() bool {
 	switch k {
-	case AlertmanagerKind, PagerDutyKind, GitHubIssueKind, WorkItemKind, JiraKind, ServiceNowKind, SlackKind, TeamsKind, EmailKind:
+	case WebhookKind, AlertmanagerKind, PagerDutyKind, GitHubIssueKind, WorkItemKind, JiraKind, ServiceNowKind, SlackKind, TeamsKind, EmailKind:
 		return true
 	}
 	return false
