@@ -123,7 +123,7 @@ func (c *Courier) deliver(ctx context.Context, e errand) (policy.Outcome, error)
 		t.Failed = err.Error()
 		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, e, 0))
 	}
-	t.Rev, t.Updated, t.Failed = claim.Review.Rev, c.Now().UTC(), ""
+	t.Rev, t.Updated = claim.Review.Rev, c.Now().UTC()
 	if err := c.note(ctx, claim, t); err != nil {
 		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, e, 0))
 	}

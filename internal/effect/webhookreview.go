@@ -37,7 +37,12 @@ func (w *webhookReviews) Deliver(ctx context.Context, d Delivery) (review.Ticket
 	}
 	r, out := &d.Card.Review, d.Ticket
 	words := changeWords(d.News, r.State)
-	if len(words) == 0 || !w.hook.understands(policy.Review) {
+	if !w.hook.understands(policy.Review) {
+		return out, nil
+	}
+	if len(words) == 0 {
+		// The review action told of it, and what follows belongs to that.
+		out.Ref, out.State = d.Key, r.State
 		return out, nil
 	}
 	id := event.Digest("webhook", d.Key, strconv.Itoa(r.Rev), words[0])
