@@ -76,13 +76,12 @@ var leaking = map[string]func(t *testing.T, address string) policy.Target{
 			Host: host, Port: port, TLS: "none", User: leakUser, Token: leakingToken, From: leakUser, To: []string{"ada@contoso.example"},
 		}}
 	},
-	// slack and teams join the table when their targets are built:
-	// "slack": func(_ *testing.T, address string) policy.Target {
-	// 	return policy.Target{Slack: &policy.SlackTarget{Channel: "C0123456789", URL: address, Token: leakingToken}}
-	// },
-	// "teams": func(_ *testing.T, _ string) policy.Target {
-	// 	return policy.Target{Teams: &policy.TeamsTarget{Token: policy.Token{TokenEnv: "LEAK_ADDRESS"}}}
-	// },
+	"slack": func(_ *testing.T, address string) policy.Target {
+		return policy.Target{Slack: &policy.SlackTarget{Channel: "C0123456789", URL: address, Token: leakingToken}}
+	},
+	"teams": func(_ *testing.T, _ string) policy.Target {
+		return policy.Target{Teams: &policy.TeamsTarget{Token: policy.Token{TokenEnv: "LEAK_ADDRESS"}}}
+	},
 }
 
 // leaks are the forms in which a secret could show.

@@ -17,8 +17,6 @@ var (
 	// ErrNoCallback means that a target has no secret to tell its tool's
 	// requests from others by.
 	ErrNoCallback = errors.New("this target takes no callbacks: it has no callbackSecretEnv or callbackSecretFile, or its kind never calls back")
-
-	errNotBuilt = errors.New("is not built yet")
 )
 
 // NewTicketers builds what shows reviews in tools, for the targets that do.
@@ -65,7 +63,7 @@ func buildTicketer(name string, t policy.Target, d *Deps) (Ticketer, error) {
 	case t.Email != nil:
 		return buildEmail(name, t.Email, d)
 	}
-	return nil, errNotBuilt
+	return nil, fmt.Errorf("kind: want exactly one of %v", policy.TargetKinds())
 }
 
 // TicketTimeout bounds one Deliver to a target.

@@ -114,11 +114,12 @@ type SlackTarget struct {
 	// renaming.
 	Channel string `yaml:"channel" json:"channel"`
 	// Mentions are told when a review opens, escalates or becomes more severe:
-	// user ids (U...), user group ids (S...), or here.
+	// user ids (U...), user group ids (S...), or here; at most 20.
 	Mentions []string `yaml:"mentions,omitempty" json:"mentions,omitempty"`
 	// URL is the Web API's. Defaults to https://slack.com/api.
 	URL string `yaml:"url,omitempty" json:"url,omitempty"`
-	// Token is a bot token with chat:write.
+	// Token is a bot token with chat:write, and channels:history (groups:history
+	// for a private channel): without it a crash may post a message twice.
 	Token `yaml:",inline"`
 }
 
