@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +96,15 @@ func addressees(c *review.Change) []string {
 	return c.Review.Audience()
 }
 
+// newsFor is what of a change's news one target hears: nobody is called who was
+// only told of the review by an escalation before the present one.
+func newsFor(target string, c *review.Change) review.News {
+	if !c.News.Has(review.Loud) || slices.Contains(c.Review.Called(), target) {
+		return c.News
+	}
+	return c.News&^review.Loud | review.NewsCounted
+}
+
 // newDelivery is the intent to bring a review's ticket at a target up to date.
 func newDelivery(partition, target string, c *review.Change) policy.Action {
 	r, now := &c.Review, time.Now().UTC()
@@ -106,7 +116,7 @@ func newDelivery(partition, target string, c *review.Change) policy.Action {
 	a := policy.Action{
 		ID: policy.ActionID(key, partition), Key: key, Type: policy.Deliver, Target: target, Policy: "builtin/deliver",
 		Asset: asset, Model: r.Model, Title: fmt.Sprintf("Tell %s that review %s is %s", target, r.ID, c.News.Word()),
-		Inputs: effect.DeliverInputs(r, c.News), Occurred: now, State: policy.Pending, Created: now, Updated: now,
+		Inputs: effect.DeliverInputs(r, newsFor(target, c)), Occurred: now, State: policy.Pending, Created: now, Updated: now,
 	}
 	if c.CallAt.After(now) {
 		a.NextAttempt = c.CallAt

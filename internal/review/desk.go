@@ -118,8 +118,14 @@ func (d *Desk) raise(ctx context.Context, f *file, s Signal) (r Review, created 
 		if into, err := d.joinedTo(ctx, f); into != nil || err != nil {
 			return Review{}, false, into, err
 		}
+		if r, err := d.filedAway(ctx, f, s.Key); r.ID != "" || err != nil {
+			return r, false, nil, err
+		}
 	}
 	now := d.now()
+	if err := d.settle(ctx, f, now); err != nil {
+		return Review{}, false, nil, err
+	}
 	if created, err = d.receive(ctx, f, s, now); err != nil {
 		return Review{}, false, nil, err
 	}
@@ -131,22 +137,36 @@ func (d *Desk) raise(ctx context.Context, f *file, s Signal) (r Review, created 
 	return f.review, created, nil, nil
 }
 
+// settle commits a resolution that time brought and nobody has looked at yet, so
+// that what comes now finds the review as it is.
+func (d *Desk) settle(ctx context.Context, f *file, now time.Time) error {
+	if !f.isOpen() {
+		return nil
+	}
+	if err := d.hushed(ctx, f, now); err != nil {
+		return err
+	}
+	if !f.review.Advance(now) || f.isOpen() {
+		return nil
+	}
+	if err := d.commit(ctx, f); err != nil {
+		return err
+	}
+	f.was, f.pending = f.review, nil
+	return nil
+}
+
 // receive puts a signal into the file's review, a reopened or a new one.
 func (d *Desk) receive(ctx context.Context, f *file, s Signal, now time.Time) (created bool, err error) {
 	silences, err := d.silencesAt(ctx, now)
 	if err != nil {
 		return false, err
 	}
-	switch {
-	case f.isOpen():
-		f.review.quiet(silences, now)
-		f.review.Advance(now)
-	case f.number > 0 && f.review.comesBack(s, d.rules(), now):
+	if f.number > 0 && !f.head.Pass.covers(s) && f.review.comesBack(s, d.rules(), now) {
 		f.review.reopen(now)
-		err = d.indexOpen(ctx, &f.review)
-	}
-	if err != nil {
-		return false, err
+		if err := d.indexOpen(ctx, &f.review); err != nil {
+			return false, err
+		}
 	}
 	if created = !f.isOpen(); created {
 		f.startReview(s, now)
@@ -247,13 +267,16 @@ func (d *Desk) do(ctx context.Context, f *file, n int, c Command) (Review, error
 		}
 	}
 	now := d.now()
-	if err := d.hushed(ctx, f, now); err != nil {
+	silences, err := d.silencesAt(ctx, now)
+	if err != nil {
 		return Review{}, err
 	}
+	f.review.quiet(silences, now)
 	changed, err := f.review.Apply(c, now)
 	if err != nil || !changed {
 		return f.review, err
 	}
+	f.review.quiet(silences, now) // one that was just reopened
 	if f.was.State == Resolved && f.review.State != Resolved {
 		if err := d.indexOpen(ctx, &f.review); err != nil {
 			return Review{}, err
@@ -331,7 +354,10 @@ func (d *Desk) commit(ctx context.Context, f *file) error {
 	r.Rev = f.was.Rev + 1
 	c := Change{From: f.was.State, News: newsBetween(&f.was, r), CallAt: r.CallsFrom}
 	if c.News == NewsCounted {
-		c.News, c.CallAt = d.bundle(r)
+		var at time.Time
+		if c.News, at = d.bundle(r); at.After(c.CallAt) {
+			c.CallAt = at
+		}
 	}
 	c.Review = *r
 	if err := d.remind(ctx, f); err != nil {
@@ -372,8 +398,15 @@ func (d *Desk) remind(ctx context.Context, f *file) error {
 	if d.Later == nil || due.IsZero() || due.Equal(f.was.Due()) {
 		return nil
 	}
-	if err := d.Later(ctx, f.review.ID, due); err != nil {
-		return fmt.Errorf("arrange a look at review %s: %w", f.review.ID, err)
+	looks := []time.Time{due}
+	if surely := d.now().Add(announceAhead); due.Before(surely) {
+		// The first look may come before the commit, and see nothing.
+		looks = append(looks, surely)
+	}
+	for _, at := range looks {
+		if err := d.Later(ctx, f.review.ID, at); err != nil {
+			return fmt.Errorf("arrange a look at review %s: %w", f.review.ID, err)
+		}
 	}
 	return nil
 }
