@@ -3,6 +3,7 @@ package review
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -46,6 +47,27 @@ func (d *Desk) tick(ctx context.Context, f *file, n int) error {
 	}
 	if due := f.review.Due(); d.Later != nil && !due.IsZero() && due.Sub(now) < early {
 		return d.Later(ctx, f.review.ID, putOff(due, now))
+	}
+	return nil
+}
+
+// remind arranges, before a change is committed, that somebody looks when time
+// next changes the review: a process that dies right after the commit leaves no
+// deadline unwatched.
+func (d *Desk) remind(ctx context.Context, f *file) error {
+	due := f.review.Due()
+	if d.Later == nil || due.IsZero() || due.Equal(f.was.Due()) {
+		return nil
+	}
+	looks := []time.Time{due}
+	if surely := d.now().Add(announceAhead); due.Before(surely) {
+		// The first look may come before the commit, and see nothing.
+		looks = append(looks, surely)
+	}
+	for _, at := range looks {
+		if err := d.Later(ctx, f.review.ID, at); err != nil {
+			return fmt.Errorf("arrange a look at review %s: %w", f.review.ID, err)
+		}
 	}
 	return nil
 }
