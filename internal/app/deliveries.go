@@ -99,16 +99,26 @@ func addressees(c *review.Change) []string {
 	return c.Review.Audience()
 }
 
-// newDelivery is the intent to bring a review's ticket at a target up to date.
-func newDelivery(partition, target string, c *review.Change) policy.Action {
-	r, now, news := &c.Review, time.Now().UTC(), c.News
-	if r.Silence != nil {
+// newsFor is what of a change's news one target hears. Nobody is called who was
+// only told of the review by an escalation before the present one, and a step of
+// an escalation calls those of that step; the others are only to know.
+func newsFor(target string, c *review.Change) review.News {
+	news, r := c.News, &c.Review
+	if last, _ := r.Calls(); !slices.Contains(last, target) {
+		news &^= review.NewsEscalated
+	}
+	if r.Silence != nil || !slices.Contains(r.Called(), target) {
 		news &^= review.Loud
 	}
-	if last, _ := r.Calls(); news.Has(review.NewsEscalated) && !slices.Contains(last, target) {
-		// Somebody else is called now; this one is only to know.
-		news = news&^review.NewsEscalated | review.NewsCounted
+	if news == 0 {
+		return review.NewsCounted
 	}
+	return news
+}
+
+// newDelivery is the intent to bring a review's ticket at a target up to date.
+func newDelivery(partition, target string, c *review.Change) policy.Action {
+	r, now, news := &c.Review, time.Now().UTC(), newsFor(target, c)
 	key := event.Digest("deliver", r.ID, target, fmt.Sprint(r.Rev))
 	asset := partition
 	if len(r.Assets) > 0 {

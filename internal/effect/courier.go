@@ -89,22 +89,27 @@ func (c *Courier) Do(ctx context.Context, a policy.Action) (policy.Outcome, erro
 	return out, err
 }
 
-// Refresh delivers a review's ticket again because its time has come. A failure
-// does not end the series: it is tried again until it succeeds or the review is
-// over.
+// Refresh delivers a review's ticket again because its time has come. What fails
+// is tried again soon, so that no failure ends the series; the ticket says why.
 func (c *Courier) Refresh(ctx context.Context, id string) error {
 	_, err := c.deliver(ctx, errand{Review: id, Rev: refresh})
 	if err == nil || errors.Is(err, lineage.ErrNotFound) {
 		return nil
 	}
-	return c.Later(ctx, id, c.Target, c.Now().Add(refreshAgain))
+	if later := c.Later(ctx, id, c.Target, c.Now().Add(refreshAgain)); later != nil {
+		return errors.Join(err, later)
+	}
+	return nil
 }
 
-// refreshAgain is when a refresh that failed is tried again.
-const refreshAgain = time.Minute
-
-// refresh stands for the revision of an errand that only says it is time to.
-const refresh = -1
+const (
+	// refresh stands for the revision of an errand that only says it is time to.
+	refresh = -1
+	// refreshAgain is when a refresh that failed is tried again.
+	refreshAgain = time.Minute
+	// early is by how much a reminder may come before its time: clocks differ.
+	early = time.Minute
+)
 
 func (c *Courier) deliver(ctx context.Context, e errand) (policy.Outcome, error) {
 	claim, err := c.Desk.ClaimTicket(ctx, e.Review, c.Target, c.Name, c.Now().Add(c.Timeout+10*time.Second))
@@ -112,7 +117,7 @@ func (c *Courier) deliver(ctx context.Context, e errand) (policy.Outcome, error)
 		return policy.Outcome{}, err
 	}
 	if why := c.needless(claim, e); why != "" {
-		return policy.Outcome{Summary: why}, c.release(ctx, claim, claim.Ticket, e, 0)
+		return policy.Outcome{Summary: why}, errors.Join(c.release(ctx, claim, unsure(claim), 0), c.putOff(ctx, claim, e))
 	}
 	t, err := c.hand(ctx, claim, e)
 	if err != nil {
@@ -121,13 +126,15 @@ func (c *Courier) deliver(ctx context.Context, e errand) (policy.Outcome, error)
 			t = claim.Ticket
 		}
 		t.Failed = err.Error()
-		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, e, 0))
+		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, 0))
 	}
 	t.Rev, t.Updated = claim.Review.Rev, c.Now().UTC()
 	if err := c.note(ctx, claim, t); err != nil {
-		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, e, 0))
+		// People know; what is left is done by the next call.
+		t.Updated, t.Refresh, t.Failed = time.Time{}, claim.Ticket.Refresh, err.Error()
+		return policy.Outcome{}, errors.Join(err, c.release(ctx, claim, t, e.News))
 	}
-	if err := c.release(ctx, claim, t, e, e.News); err != nil {
+	if err := c.release(ctx, claim, t, e.News); err != nil {
 		return policy.Outcome{}, err
 	}
 	return policy.Outcome{Summary: fmt.Sprintf("%s knows review %s as %s", c.Target, e.Review, claim.Review.State), Ref: t.Ref, URL: t.URL}, nil
@@ -139,12 +146,41 @@ func (c *Courier) needless(claim *review.TicketClaim, e errand) string {
 	switch {
 	case e.Rev == refresh && (claim.Ticket.Refresh.IsZero() || r.State == review.Resolved || c.Now().Before(claim.Ticket.Refresh)):
 		return "it is not time to"
-	case e.Rev != refresh && claim.Told(e.Rev, e.News):
+	case e.Rev != refresh && claim.Told(e.Rev, e.News) && !half(&claim.Ticket):
 		return "this was told already"
-	case claim.Ticket.Ref == "" && (r.State != review.Open || r.Silence != nil):
+	case claim.Ticket.Ref == "" && r.State == review.Resolved && unsure(claim).Failed != "":
+		return "" // what a call may have left behind before it failed has to be closed
+	case claim.Ticket.Ref == "" && !calling(r):
 		return fmt.Sprintf("the review is %s and was never told: nobody is called for it", situation(r))
 	}
 	return ""
+}
+
+// half says whether a ticket was made and not noted.
+func half(t *review.Ticket) bool { return t.Ref != "" && t.Updated.IsZero() }
+
+// calling says whether anybody is to be called for the review as it is.
+func calling(r *review.Review) bool { return r.State == review.Open && r.Silence == nil }
+
+// unsure is the ticket as it was left. Where a call may have made one that nobody
+// noted, it says so.
+func unsure(claim *review.TicketClaim) review.Ticket {
+	t := claim.Ticket
+	if claim.Orphaned && t.Ref == "" && t.Failed == "" {
+		t.Failed = "a call was cut off, nobody knows what became of it"
+	}
+	return t
+}
+
+// putOff arranges that a refresh that came before its time comes again. See
+// review.Desk.Remind for when.
+func (c *Courier) putOff(ctx context.Context, claim *review.TicketClaim, e errand) error {
+	due := claim.Ticket.Refresh
+	wait := due.Sub(c.Now())
+	if e.Rev != refresh || due.IsZero() || claim.Review.State == review.Resolved || wait <= 0 || wait > early {
+		return nil
+	}
+	return c.Later(ctx, claim.Review.ID, c.Target, due.Add(wait))
 }
 
 func situation(r *review.Review) string {
@@ -159,12 +195,17 @@ func (c *Courier) hand(ctx context.Context, claim *review.TicketClaim, e errand)
 	if err != nil {
 		return review.Ticket{}, err
 	}
-	return c.Ticketer.Deliver(ctx, Delivery{Key: e.Review, Card: card, Ticket: claim.Ticket, News: e.News, Now: c.Now().UTC()})
+	news := e.News
+	if !calling(&claim.Review) || claim.Told(e.Rev, news) {
+		// The call came too late: somebody has it in hand, or wants quiet.
+		news &^= review.Loud
+	}
+	return c.Ticketer.Deliver(ctx, Delivery{Key: e.Review, Card: card, Ticket: claim.Ticket, News: news, Now: c.Now().UTC()})
 }
 
 // note makes the ticket be found by its own id, and be refreshed in time.
 func (c *Courier) note(ctx context.Context, claim *review.TicketClaim, t review.Ticket) error {
-	if t.Ref != "" && t.Ref != claim.Ticket.Ref {
+	if t.Ref != "" && (t.Ref != claim.Ticket.Ref || half(&claim.Ticket)) {
 		if err := c.Desk.NoteRef(ctx, c.Target, t.Ref, claim.Review.ID); err != nil {
 			return err
 		}
@@ -179,10 +220,10 @@ func (c *Courier) note(ctx context.Context, claim *review.TicketClaim, t review.
 // even when the caller has given up.
 const releaseTimeout = 10 * time.Second
 
-func (c *Courier) release(ctx context.Context, claim *review.TicketClaim, t review.Ticket, e errand, told review.News) error {
+func (c *Courier) release(ctx context.Context, claim *review.TicketClaim, t review.Ticket, told review.News) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
-	return c.Desk.ReleaseTicket(ctx, claim, t, e.Rev, told)
+	return c.Desk.ReleaseTicket(ctx, claim, t, claim.Review.Rev, told)
 }
 
 // notify tells a policy's notice once.

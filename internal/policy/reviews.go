@@ -88,6 +88,10 @@ func (m Maintenance) Holds(now time.Time) (from, until time.Time, ok bool) {
 	if err != nil {
 		return from, until, false
 	}
+	if zone, err := time.LoadLocation(m.Timezone); err == nil {
+		// A moment names an offset, and an offset does not change in spring.
+		from, until = from.In(zone), until.In(zone)
+	}
 	days := map[string]int{repeatsDaily: 1, repeatsWeekly: 7}[m.Repeat]
 	if days > 0 && !now.Before(until) {
 		// By the calendar, so that a window keeps its hour when clocks change.

@@ -80,6 +80,7 @@ func (r *Review) escalate(at time.Time) {
 	case r.Level < len(r.Chain):
 		rung := r.Chain[r.Level]
 		r.Level++
+		r.reach(rung.Target)
 		why = fmt.Sprintf("escalated to %s: nobody acknowledged it in time", rung.Target)
 		r.AckBy = after(at, rung.Within, r.AckWithin)
 	case r.Round < r.Repeat:
@@ -105,9 +106,28 @@ func after(at time.Time, choices ...Interval) time.Time {
 	return time.Time{}
 }
 
+// reach notes that a target of the chain is told.
+func (r *Review) reach(target string) {
+	if !slices.Contains(r.Reached, target) && len(r.Reached) < MaxTargets {
+		r.Reached = append(r.Reached, target)
+	}
+}
+
 // Audience are the targets that the review has been brought to: its own, and
 // those that it escalated to, in that order.
 func (r *Review) Audience() []string {
+	out := r.Called()
+	for _, t := range r.Reached {
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Called are those of the audience that are called now: all up to the step that
+// the escalation has reached since it last began.
+func (r *Review) Called() []string {
 	out := slices.Clone(r.Targets)
 	reached := r.Level
 	if r.Round > 0 {

@@ -118,8 +118,14 @@ func (d *Desk) raise(ctx context.Context, f *file, s Signal) (r Review, created 
 		if into, err := d.joinedTo(ctx, f); into != nil || err != nil {
 			return Review{}, false, into, err
 		}
+		if r, err := d.filedAway(ctx, f, s.Key); r.ID != "" || err != nil {
+			return r, false, nil, err
+		}
 	}
 	now := d.now()
+	if err := d.settle(ctx, f, now); err != nil {
+		return Review{}, false, nil, err
+	}
 	if created, err = d.receive(ctx, f, s, now); err != nil {
 		return Review{}, false, nil, err
 	}
@@ -131,24 +137,36 @@ func (d *Desk) raise(ctx context.Context, f *file, s Signal) (r Review, created 
 	return f.review, created, nil, nil
 }
 
+// settle commits a resolution that time brought and nobody has looked at yet, so
+// that what comes now finds the review as it is.
+func (d *Desk) settle(ctx context.Context, f *file, now time.Time) error {
+	if !f.isOpen() {
+		return nil
+	}
+	if err := d.hushed(ctx, f, now); err != nil {
+		return err
+	}
+	if !f.review.Advance(now) || f.isOpen() {
+		return nil
+	}
+	if err := d.commit(ctx, f); err != nil {
+		return err
+	}
+	f.was, f.pending = f.review, nil
+	return nil
+}
+
 // receive puts a signal into the file's review, a reopened or a new one.
 func (d *Desk) receive(ctx context.Context, f *file, s Signal, now time.Time) (created bool, err error) {
 	silences, err := d.silencesAt(ctx, now)
 	if err != nil {
 		return false, err
 	}
-	switch {
-	case f.isOpen():
-		f.review.quiet(silences, now)
-		if f.review.Advance(now); f.review.State == Resolved {
-			return false, d.settle(ctx, f)
-		}
-	case f.number > 0 && f.review.comesBack(s, d.rules(), now):
+	if f.number > 0 && !f.head.Pass.covers(s) && f.review.comesBack(s, d.rules(), now) {
 		f.review.reopen(now)
-		err = d.indexOpen(ctx, &f.review)
-	}
-	if err != nil {
-		return false, err
+		if err := d.indexOpen(ctx, &f.review); err != nil {
+			return false, err
+		}
 	}
 	if created = !f.isOpen(); created {
 		f.startReview(s, now)
@@ -160,14 +178,6 @@ func (d *Desk) receive(ctx context.Context, f *file, s Signal, now time.Time) (c
 	}
 	f.review.quiet(silences, now)
 	return created, nil
-}
-
-// settle commits what time brought, and makes the call start over with it.
-func (d *Desk) settle(ctx context.Context, f *file) error {
-	if err := d.commit(ctx, f); err != nil {
-		return err
-	}
-	return fmt.Errorf("review %s was over by now: %w", f.review.ID, lineage.ErrConflict)
 }
 
 func (d *Desk) rules() Rules {
@@ -257,13 +267,16 @@ func (d *Desk) do(ctx context.Context, f *file, n int, c Command) (Review, error
 		}
 	}
 	now := d.now()
-	if err := d.hushed(ctx, f, now); err != nil {
+	silences, err := d.silencesAt(ctx, now)
+	if err != nil {
 		return Review{}, err
 	}
+	f.review.quiet(silences, now)
 	changed, err := f.review.Apply(c, now)
 	if err != nil || !changed {
 		return f.review, err
 	}
+	f.review.quiet(silences, now) // one that was just reopened
 	if f.review.State != Resolved && !f.review.shelved().Equal(f.was.shelved()) {
 		if err := d.indexOpen(ctx, &f.review); err != nil {
 			return Review{}, err
@@ -341,7 +354,10 @@ func (d *Desk) commit(ctx context.Context, f *file) error {
 	r.Rev = f.was.Rev + 1
 	c := Change{From: f.was.State, News: newsBetween(&f.was, r), CallAt: r.CallsFrom}
 	if c.News == NewsCounted {
-		c.News, c.CallAt = d.bundle(r)
+		var at time.Time
+		if c.News, at = d.bundle(r); at.After(c.CallAt) {
+			c.CallAt = at
+		}
 	}
 	c.Review = *r
 	if err := d.remind(ctx, f); err != nil {
@@ -372,20 +388,6 @@ func (d *Desk) bundle(r *Review) (News, time.Time) {
 	}
 	r.NextUpdate = now.Add(d.quietUpdates())
 	return NewsCounted, r.NextUpdate
-}
-
-// remind arranges, before a change is committed, that somebody looks when time
-// next changes the review: a process that dies right after the commit leaves no
-// deadline unwatched.
-func (d *Desk) remind(ctx context.Context, f *file) error {
-	due := f.review.Due()
-	if d.Later == nil || due.IsZero() || due.Equal(f.was.Due()) {
-		return nil
-	}
-	if err := d.Later(ctx, f.review.ID, due); err != nil {
-		return fmt.Errorf("arrange a look at review %s: %w", f.review.ID, err)
-	}
-	return nil
 }
 
 // changed tidies up after a commit and tells the hook.

@@ -2,7 +2,6 @@ package review
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -85,12 +84,10 @@ func (d *Desk) knows(ctx context.Context, r *Review, target, ref string) error {
 }
 
 // NoteRef makes a review be found by its ticket's id. Noting it again changes
-// nothing.
+// nothing; of two reviews with one id it is the later noted.
 func (d *Desk) NoteRef(ctx context.Context, target, ref, review string) error {
 	c := write(headRecord, "", filed{Review: review})
+	c.Op = lineage.Upsert
 	_, err := d.store.Commit(ctx, refPartition(target, ref), []lineage.Change{c})
-	if errors.Is(err, lineage.ErrExists) {
-		return nil
-	}
 	return err
 }

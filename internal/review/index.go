@@ -128,8 +128,16 @@ func stale(shelf string, p pointer, r *Review, now time.Time) bool {
 	if r == nil {
 		return now.Sub(p.opened) > writeGrace
 	}
-	if shelf == openShelf {
-		return r.State == Resolved || !r.shelved().Equal(p.opened)
+	if shelf != openShelf {
+		return !r.Opened.Equal(p.opened)
 	}
-	return !r.Opened.Equal(p.opened)
+	if p.opened.After(r.shelved()) {
+		return now.Sub(p.opened) > writeGrace // about to be reopened, perhaps
+	}
+	return r.State == Resolved || p.opened.Before(r.shelved())
+}
+
+// leads says whether a pointer on a shelf is the one that leads to a review.
+func leads(shelf string, p pointer, r *Review) bool {
+	return shelf != openShelf || r.shelved().Equal(p.opened)
 }

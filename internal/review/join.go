@@ -19,6 +19,19 @@ func (d *Desk) joinedTo(ctx context.Context, f *file) (*joined, error) {
 	return f.head.Joined, err
 }
 
+// filedAway is the review that a key of the file's cause was filed in while its
+// signals went on there; the zero Review for one that was not.
+func (d *Desk) filedAway(ctx context.Context, f *file, key string) (Review, error) {
+	if f.head.Joined == nil {
+		return Review{}, nil
+	}
+	other := newFile(d.store, digest(f.head.Joined.Cause))
+	if err := other.load(ctx, key); err != nil || other.filedIn == "" {
+		return Review{}, err
+	}
+	return d.Get(ctx, other.filedIn)
+}
+
 // join makes the signals of a cause go on in another review, and resolves the
 // cause's own, which thereby is one too many.
 func (d *Desk) join(ctx context.Context, cause string, into *Review) error {

@@ -284,5 +284,8 @@ func (d *Desk) follow(ctx context.Context, shelf, id string) (hit, error) {
 		d.remove(ctx, shelf, id)
 		h.review = nil
 	}
+	if h.review != nil && !leads(shelf, p, h.review) {
+		h.review = nil
+	}
 	return h, nil
 }

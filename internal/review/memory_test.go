@@ -3,6 +3,7 @@ package review_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -129,4 +130,18 @@ func (m *memory) ids(partition string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// rewrite takes a field out of a record's body, as older versions wrote it.
+func (m *memory) rewrite(partition, id, field string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.partitions[partition][id]
+	var body map[string]any
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		panic(err)
+	}
+	delete(body, field)
+	r.Body, _ = json.Marshal(body)
+	m.partitions[partition][id] = r
 }

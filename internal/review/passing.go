@@ -58,6 +58,11 @@ func (r *Review) resolvePassed(p Passing, at time.Time) {
 	r.ResolvedAt, r.Resolution = at, &Resolution{By: System, Cause: p.Text, Auto: true, Key: p.Key, Passed: p.At}
 }
 
+// covers says whether a signal is of a time before the passing, and so past.
+func (p *Passing) covers(s Signal) bool {
+	return s.At.Before(p.At) && (p.Window == "" || s.Window != p.Window)
+}
+
 // signalled says whether one of the newest signals came from the window.
 func (r *Review) signalled(window string) bool {
 	return window != "" && slices.ContainsFunc(r.Signals, func(n Note) bool { return n.Window == window })
@@ -66,7 +71,7 @@ func (r *Review) signalled(window string) bool {
 // comesBack says whether a signal reopens the review rather than opening
 // another one.
 func (r *Review) comesBack(s Signal, rules Rules, now time.Time) bool {
-	return r.State == Resolved && r.Resolution != nil && r.Resolution.Auto && r.Joined == "" &&
+	return rules.ReopenWithin > 0 && r.State == Resolved && r.Resolution != nil && r.Resolution.Auto && r.Joined == "" &&
 		s.At.After(r.Resolution.Passed) && now.Sub(r.ResolvedAt) <= rules.ReopenWithin
 }
 

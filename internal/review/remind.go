@@ -3,6 +3,7 @@ package review
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -45,10 +46,36 @@ func (d *Desk) tick(ctx context.Context, f *file, n int) error {
 		return d.commit(ctx, f)
 	}
 	if due := f.review.Due(); d.Later != nil && !due.IsZero() && due.Sub(now) < early {
-		return d.Later(ctx, f.review.ID, due)
+		return d.Later(ctx, f.review.ID, putOff(due, now))
 	}
 	return nil
 }
+
+// remind arranges, before a change is committed, that somebody looks when time
+// next changes the review: a process that dies right after the commit leaves no
+// deadline unwatched.
+func (d *Desk) remind(ctx context.Context, f *file) error {
+	due := f.review.Due()
+	if d.Later == nil || due.IsZero() || due.Equal(f.was.Due()) {
+		return nil
+	}
+	looks := []time.Time{due}
+	if surely := d.now().Add(announceAhead); due.Before(surely) {
+		// The first look may come before the commit, and see nothing.
+		looks = append(looks, surely)
+	}
+	for _, at := range looks {
+		if err := d.Later(ctx, f.review.ID, at); err != nil {
+			return fmt.Errorf("arrange a look at review %s: %w", f.review.ID, err)
+		}
+	}
+	return nil
+}
+
+// putOff is when a reminder that came before its time is to come again: later by
+// as much as the clocks seem to differ. It is not the same time again, which
+// queues would take for a repeat of the first reminder and drop.
+func putOff(due, now time.Time) time.Time { return due.Add(due.Sub(now)) }
 
 // hushed lets the silences that hold now take effect on the file's review,
 // before time does.
@@ -84,6 +111,9 @@ func (d *Desk) spread(ctx context.Context, id string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if now := d.now(); d.Later != nil && s.State(now) == SilencePending && s.From.Sub(now) < early {
+		return d.Later(ctx, silencePrefix+id, putOff(s.From, now))
 	}
 	for h, err := range d.hits(ctx, &Filter{Unresolved: true}, position{}) {
 		if err != nil {
@@ -121,13 +151,13 @@ func (d *Desk) spreadTo(ctx context.Context, s *Silence, id string) error {
 			return err
 		}
 		now := d.now()
-		if s.State(now) == SilenceExpired {
+		if s.EndedBy != "" && now.Before(f.review.Silence.Until) {
 			f.review.lift(now, "the silence was ended by "+s.EndedBy)
 		}
 		if err := d.hushed(ctx, f, now); err != nil {
 			return err
 		}
-		if f.review.Silence == f.was.Silence {
+		if !f.review.Advance(now) && f.review.Silence == f.was.Silence {
 			return nil
 		}
 		return d.commit(ctx, f)

@@ -105,6 +105,9 @@ type Review struct {
 	Targets []string `json:"targets,omitempty"`
 	Chain   []Rung   `json:"chain,omitempty"`
 	Repeat  int      `json:"repeat,omitempty"`
+	// Reached are the targets of the chain that were ever told: they are kept up
+	// to date, even where the escalation began anew below them.
+	Reached []string `json:"reached,omitempty"`
 	// Silence, while there is one, keeps the review from calling anybody.
 	Silence *Silenced `json:"silence,omitempty"`
 	// AckedAt and AckedBy tell of the acknowledgement since OpenSince.

@@ -98,6 +98,11 @@ func (r *Review) merge(s Signal, now time.Time) {
 	r.touch(now)
 	if r.Pending != nil && s.At.After(r.Pending.At) {
 		r.Pending, r.ResolveAt = nil, time.Time{}
+		if r.AckBy.Before(now) && !r.AckBy.IsZero() {
+			// It passed while nobody was called for it. It counts from now on, or
+			// the whole chain would be called at once.
+			r.AckBy = now
+		}
 		r.record(Transition{At: now, By: System, From: r.State, To: r.State, Why: "the cause is back, it does not resolve by itself for now"})
 	}
 	if worse {
@@ -105,12 +110,17 @@ func (r *Review) merge(s Signal, now time.Time) {
 	}
 	switch {
 	case r.State != Open:
-	case r.Escalated.IsZero():
+	case r.Escalated.IsZero() || worse && !r.AckBy.IsZero():
 		r.demandAck(now, s.AckWithin)
-	case r.AckBy.IsZero() && r.hasNext():
-		// The escalation was at its end, which this signal moved.
+	case r.AckBy.IsZero() && (r.hasNext() || worse):
+		// The escalation was at its end. This signal moved that, or is more
+		// severe than what all of them were called for.
+		if !r.hasNext() {
+			r.Level, r.Round = 0, 0
+		}
 		r.demandAck(now, time.Duration(r.AckWithin))
 	}
+	r.Advance(now)
 }
 
 // addressees notes whom a signal asks to tell. The chain is the most severe

@@ -2,6 +2,7 @@ package review
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (d *Desk) Silence(ctx context.Context, s Silence) (Silence, error) {
 	if err := s.check(now); err != nil {
 		return Silence{}, err
 	}
-	s.ID = now.Format(silenceStamp) + "-" + event.Digest("silence", s.By, s.Why, now.Format(time.RFC3339Nano))[:10]
+	s.ID = now.Format(silenceStamp) + "-" + event.Digest("silence", s.By, s.Why, now.Format(time.RFC3339Nano), fmt.Sprint(s.From, s.Until, s.Match))[:10]
 	return s, d.putSilence(ctx, s, "")
 }
 
@@ -57,7 +58,10 @@ func (d *Desk) EndSilence(ctx context.Context, id, by string) (Silence, error) {
 		return s, err
 	}
 	s.Ended, s.EndedBy = d.now(), by
-	return s, d.putSilence(ctx, s, version)
+	if err = d.putSilence(ctx, s, version); errors.Is(err, ErrStale) {
+		return d.GetSilence(ctx, id) // somebody else ended it just now
+	}
+	return s, err
 }
 
 // GetSilence returns one silence, or ErrNotFound.
@@ -155,7 +159,14 @@ func (d *Desk) putSilence(ctx context.Context, s Silence, version string) error 
 		c := write(silenceRecord+s.ID, version, s)
 		c.Record.Expires = s.Until.Add(silenceKept)
 		_, err = d.store.Commit(ctx, silencesPartition, []lineage.Change{c, write(liveRecord, liveVersion, all)})
-		return err
+		own := (*lineage.ChangeError)(nil)
+		switch {
+		case !errors.As(err, &own) || own.ID != c.Record.ID:
+			return err
+		case errors.Is(err, lineage.ErrExists):
+			return nil // the same once more, after an answer that was lost
+		}
+		return fmt.Errorf("%w: silence %s", ErrStale, s.ID) // starting over does not help
 	})
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,17 +13,14 @@ import (
 // ErrTicketBusy means that another process is at a review's ticket just now.
 var ErrTicketBusy = errors.New("the ticket is being brought up to date by somebody else")
 
-const (
-	ticketPrefix = "ticket/"
-	// maxTold bounds the revisions that a ticket remembers to have called for.
-	maxTold = 40
-)
+const ticketPrefix = "ticket/"
 
 // storedTicket is a ticket's record, in its review's partition.
 type storedTicket struct {
 	Ticket
-	// Told are the revisions whose loud news was told.
-	Told []int `json:"told,omitempty"`
+	// Called is the newest revision that people were called with: they know all
+	// that came before.
+	Called int `json:"called,omitempty"`
 	// HeldBy works on the ticket until HeldUntil.
 	HeldBy    string    `json:"heldBy,omitempty"`
 	HeldUntil time.Time `json:"heldUntil,omitzero"`
@@ -36,6 +32,9 @@ type TicketClaim struct {
 	// when there is none.
 	Review Review
 	Ticket Ticket
+	// Orphaned is true when somebody else had it and never gave it back: a
+	// ticket may exist that nobody noted.
+	Orphaned bool
 
 	stored    storedTicket
 	version   string
@@ -46,7 +45,7 @@ type TicketClaim struct {
 // Told says whether this news of a revision needs no telling any more.
 func (c *TicketClaim) Told(rev int, n News) bool {
 	if n.Has(Loud) {
-		return slices.Contains(c.stored.Told, rev)
+		return c.stored.Called >= rev
 	}
 	return c.Ticket.Rev >= rev
 }
@@ -60,20 +59,23 @@ func (d *Desk) ClaimTicket(ctx context.Context, review, target, holder string, u
 		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	c := &TicketClaim{partition: partitionPrefix + digest, id: ticketID(n, target)}
-	if c.Review, err = d.Get(ctx, review); err != nil {
-		return nil, err
-	}
+	// The ticket first: the review is then at least as new as what it shows.
 	got, err := d.store.Get(ctx, c.partition, c.id)
 	if err != nil {
+		return nil, err
+	}
+	if c.Review, err = d.Get(ctx, review); err != nil {
 		return nil, err
 	}
 	c.version = got[0].Version
 	if err := decode(got[0], &c.stored); err != nil {
 		return nil, err
 	}
-	if c.stored.HeldBy != "" && c.stored.HeldBy != holder && d.now().Before(c.stored.HeldUntil) {
+	// Not for its holder either: one process does several things at a time.
+	if c.stored.HeldBy != "" && d.now().Before(c.stored.HeldUntil) {
 		return nil, ErrTicketBusy
 	}
+	c.Orphaned = c.stored.HeldBy != ""
 	c.stored.Target, c.stored.HeldBy, c.stored.HeldUntil = target, holder, until
 	c.Ticket = c.stored.Ticket
 	if err := c.write(ctx, d.store); errors.Is(err, lineage.ErrConflict) || errors.Is(err, lineage.ErrExists) {
@@ -85,13 +87,12 @@ func (d *Desk) ClaimTicket(ctx context.Context, review, target, holder string, u
 }
 
 // ReleaseTicket keeps what became of the ticket, and lets others at it. told are
-// the news of a revision that were told, none where that failed.
+// the news that were told of a revision, none where that failed.
 func (d *Desk) ReleaseTicket(ctx context.Context, c *TicketClaim, t Ticket, rev int, told News) error {
 	t.Target = c.stored.Target
 	c.stored.Ticket, c.stored.HeldBy, c.stored.HeldUntil = t, "", time.Time{}
 	if told.Has(Loud) {
-		c.stored.Told = append(c.stored.Told, rev)
-		c.stored.Told = c.stored.Told[max(0, len(c.stored.Told)-maxTold):]
+		c.stored.Called = max(c.stored.Called, rev)
 	}
 	return c.write(ctx, d.store)
 }
