@@ -244,20 +244,34 @@ func (a *absentSecrets) get(name string) string {
 	if !slices.Contains(a.missing, name) {
 		a.missing = append(a.missing, name)
 	}
+	if a.address(name) {
+		return "https://not-set-here.example/"
+	}
 	return "whsec_bm90LXRoZS1yZWFsLXNlY3JldC1qdXN0LWNoZWNraW5n"
+}
+
+// address says whether the variable holds an address.
+func (a *absentSecrets) address(name string) bool {
+	for _, t := range a.config.Targets {
+		if t.Teams != nil && t.Teams.TokenEnv == name {
+			return true
+		}
+	}
+	return false
 }
 
 // named says whether the configuration asks for the variable.
 func (a *absentSecrets) named(name string) bool {
 	names := []string{a.config.Auth.SecretEnv, a.config.Auth.PreviousSecretEnv, a.config.API.TokenEnv, a.config.API.PreviousTokenEnv}
 	for _, t := range a.config.Targets {
-		switch {
-		case t.Webhook != nil:
+		if t.Webhook != nil {
 			names = append(names, t.Webhook.SecretEnv)
-		case t.GitHub != nil:
-			names = append(names, t.GitHub.TokenEnv)
-		case t.AzureDevOps != nil:
-			names = append(names, t.AzureDevOps.TokenEnv)
+		}
+		if token := t.Token(); token != nil {
+			names = append(names, token.TokenEnv)
+		}
+		if callback := t.Callback(); callback != nil {
+			names = append(names, callback.CallbackSecretEnv)
 		}
 	}
 	return name != "" && slices.Contains(names, name)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -97,7 +98,13 @@ func (f *fakeSlack) serve(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-func no(code string) map[string]any { return map[string]any{"ok": false, "error": code} }
+func no(code string) map[string]any {
+	out := map[string]any{"ok": false, "error": code}
+	if code == "missing_scope" {
+		out["needed"], out["provided"] = "chat:write.public", "chat:write"
+	}
+	return out
+}
 
 func (f *fakeSlack) route(method string, r *http.Request) map[string]any {
 	if f.refuse[method] != "" {
@@ -171,11 +178,14 @@ func (f *fakeSlack) update(r *http.Request) map[string]any {
 // list answers with two messages a page, the newest first.
 func (f *fakeSlack) list(q url.Values, in func(*slackPosted) bool) map[string]any {
 	if !f.history {
-		return map[string]any{"ok": false, "error": "missing_scope", "needed": "channels:history", "provided": "chat:write"}
+		return no("missing_scope")
 	}
 	if q.Get("channel") != slackChannel || q.Get("include_all_metadata") != "true" || q.Get("limit") == "" {
 		f.t.Errorf("query %s", q.Encode())
 		return no("channel_not_found")
+	}
+	if oldest, err := strconv.ParseFloat(q.Get("oldest"), 64); err != nil || oldest < float64(t0.Add(-2*time.Hour).Unix()) {
+		f.t.Errorf("reads all of the channel's history: %s", q.Encode())
 	}
 	var found []*slackPosted
 	for _, m := range slices.Backward(f.messages) {

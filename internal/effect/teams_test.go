@@ -275,7 +275,7 @@ func TestTeamsIsToldNothingThatActs(t *testing.T) {
 		make(m)
 		m.review().Reason = "- {{DATE(2026-01-01T00:00:00Z)}} [click](https://evil.contoso.example) **bold**" + m.review().Reason
 		m.opened()
-		if n, card := f.count(); n != 1 || strings.Contains(card, "[click]") || strings.Contains(card, " **bold") {
+		if n, card := f.count(); n != 1 || strings.Contains(card, "[click]") || strings.Contains(card, " **bold") || strings.Contains(card, `"value":"- `) {
 			t.Errorf("%s: %d: %s", name, n, card)
 		}
 	}
@@ -312,5 +312,10 @@ func TestAWorkflowsAddressIsCheckedAndNotRepeated(t *testing.T) {
 	target := policy.Target{Teams: &policy.TeamsTarget{Token: policy.Token{TokenEnv: "TEAMS_URL"}}}
 	for _, secret := range []string{"http://prod.contoso.example/workflows/s3cret", "workflows/s3cret", "ftp://prod.contoso.example/s3cret", "https://\x7f/s3cret", "not a s3cret"} {
 		refusedTarget(t, target, secret, "targets.oncall.teams.token: is not a workflow's address")
+	}
+	for _, secret := range []string{"https://prod.contoso.example/workflows/s3cret", "http://localhost:9/s3cret"} {
+		if _, err := effect.NewTicketers(map[string]policy.Target{"oncall": target}, effect.Deps{LookupEnv: func(string) (string, bool) { return secret, true }}); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -192,3 +192,21 @@ func (t Target) Token() *Token {
 	}
 	return nil
 }
+
+// Callback is how the target's tool authenticates what it sends back; nil for
+// kinds whose tools send nothing.
+func (t Target) Callback() *Callback {
+	switch {
+	case t.PagerDuty != nil:
+		return &t.PagerDuty.Callback
+	case t.GitHubIssue != nil:
+		return &t.GitHubIssue.Callback
+	case t.WorkItem != nil:
+		return &t.WorkItem.Callback
+	case t.Jira != nil:
+		return &t.Jira.Callback
+	case t.ServiceNow != nil:
+		return &t.ServiceNow.Callback
+	}
+	return nil
+}
