@@ -123,12 +123,20 @@ func inAzureML(k policy.TargetKind) bool {
 	return k == policy.AzureMLKind || k == policy.BatchKind || k == policy.RollbackKind
 }
 
+// ticketAttempts is after how many attempts a review's ticket is given up for
+// the change at hand: half a day at most, a few hours as a rule. What calls
+// people is worth more patience than a retrain, which is soon out of date.
+const ticketAttempts = 40
+
 // BackoffOf is how a target's attempts are spaced and bounded.
 func BackoffOf(t policy.Target) Backoff {
-	if t.Webhook == nil {
-		return Backoff{}
+	switch {
+	case t.Webhook != nil:
+		return Backoff{Attempts: t.Webhook.MaxAttempts}
+	case t.Kind().Ticketed():
+		return Backoff{Attempts: ticketAttempts}
 	}
-	return Backoff{Attempts: t.Webhook.MaxAttempts}
+	return Backoff{}
 }
 
 // build makes one target's effector.
