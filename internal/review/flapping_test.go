@@ -292,3 +292,23 @@ func TestGatherJoinsOnceAndHarmsNothing(t *testing.T) {
 		t.Errorf("parts %v in revision %d; its own is %s, in %q", got.Parts, got.Rev, child.State, child.Joined)
 	}
 }
+
+func TestGatheringTooManyAgainChangesNothing(t *testing.T) {
+	b := newBench()
+	into, _ := b.raise(t, signal("data", "k1", b.now))
+	var parts []review.Part
+	for i := range review.MaxParts + 10 {
+		parts = append(parts, review.Part{Cause: fmt.Sprint("drift ", i), LastSignal: b.now})
+	}
+	revs := [2]int{}
+	for i := range revs {
+		if err := b.Gather(t.Context(), "data", parts); err != nil {
+			t.Fatal(err)
+		}
+		revs[i] = b.stored(t, into.ID).Rev
+	}
+	got := b.stored(t, into.ID)
+	if revs[0] != revs[1] || len(got.Parts) != review.MaxParts || got.PartsDropped == 0 {
+		t.Errorf("revisions %v, %d parts and %d dropped", revs, len(got.Parts), got.PartsDropped)
+	}
+}
