@@ -16,7 +16,7 @@ import (
 func TestNoSequenceLosesAnEscalation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := flapping()
-		for i := range rapid.IntRange(1, 40).Draw(t, "steps") {
+		for i := range rapid.IntRange(1, 25).Draw(t, "steps") {
 			b.now = b.now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "minutes")) * time.Minute)
 			b.store.failBefore = map[int]bool{b.store.commits + rapid.IntRange(1, 40).Draw(t, "before"): true}
 			b.store.failAfter = map[int]bool{b.store.commits + rapid.IntRange(1, 40).Draw(t, "after"): true}
