@@ -112,7 +112,7 @@ const (
 )
 
 func (c *Courier) deliver(ctx context.Context, e errand) (policy.Outcome, error) {
-	claim, err := c.Desk.ClaimTicket(ctx, e.Review, c.Target, c.Name, c.Now().Add(c.Timeout+10*time.Second))
+	claim, err := c.Desk.ClaimTicket(ctx, e.Review, c.Target, c.Name, c.Now().Add(c.atWork()+releaseTimeout))
 	if err != nil {
 		return policy.Outcome{}, err
 	}
@@ -191,6 +191,9 @@ func situation(r *review.Review) string {
 }
 
 func (c *Courier) hand(ctx context.Context, claim *review.TicketClaim, e errand) (review.Ticket, error) {
+	// Not a moment longer than the ticket is ours.
+	ctx, cancel := context.WithTimeout(ctx, c.atWork())
+	defer cancel()
 	card, err := c.Card(ctx, claim.Review)
 	if err != nil {
 		return review.Ticket{}, err
@@ -202,6 +205,10 @@ func (c *Courier) hand(ctx context.Context, claim *review.TicketClaim, e errand)
 	}
 	return c.Ticketer.Deliver(ctx, Delivery{Key: e.Review, Card: card, Ticket: claim.Ticket, News: news, Now: c.Now().UTC()})
 }
+
+// atWork is how long bringing one ticket up to date may take: a card and a few
+// calls.
+func (c *Courier) atWork() time.Duration { return 2 * c.Timeout }
 
 // note makes the ticket be found by its own id, and be refreshed in time.
 func (c *Courier) note(ctx context.Context, claim *review.TicketClaim, t review.Ticket) error {

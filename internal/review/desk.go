@@ -339,15 +339,6 @@ func (d *Desk) attempt(ctx context.Context, digest string, once func(*file) erro
 	return fmt.Errorf("review of one cause contended by others, gave up after %d tries: %w", maxTries, err)
 }
 
-// quietUpdates is how long a change that nobody needs to hear of at once waits
-// for others of its kind.
-func (d *Desk) quietUpdates() time.Duration {
-	if every := d.rules().UpdateEvery; every > 0 {
-		return every
-	}
-	return 5 * time.Minute
-}
-
 // commit writes a change of the file's review, with what goes alongside.
 func (d *Desk) commit(ctx context.Context, f *file) error {
 	r := &f.review
@@ -378,16 +369,6 @@ func (d *Desk) commit(ctx context.Context, f *file) error {
 	d.changed(ctx, c)
 	committed(ctx)
 	return nil
-}
-
-// bundle makes one telling of the small news of a while.
-func (d *Desk) bundle(r *Review) (News, time.Time) {
-	now := d.now()
-	if now.Before(r.NextUpdate) {
-		return 0, time.Time{}
-	}
-	r.NextUpdate = now.Add(d.quietUpdates())
-	return NewsCounted, r.NextUpdate
 }
 
 // changed tidies up after a commit and tells the hook.

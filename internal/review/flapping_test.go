@@ -1,11 +1,13 @@
 package review_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/review"
 )
 
@@ -190,15 +192,13 @@ func TestAReaderBetweenAReopeningsTwoWritesLosesNothing(t *testing.T) {
 	b.wait(t, time.Hour)
 	b.passes(t, "drift", b.now)
 	b.wait(t, time.Hour)
-	b.store.failBefore = map[int]bool{b.store.commits + 2: true} // the review
-	s := signal("drift", "k2", b.now)
-	if _, _, err := b.Raise(t.Context(), s); err == nil {
-		t.Fatal("the fault was swallowed")
+	b.Alongside = func(context.Context, string, review.Change) ([]lineage.Change, func(context.Context), error) {
+		if open := b.list(t, review.Filter{Unresolved: true}, 10); len(open) != 0 {
+			t.Errorf("listed before it is open: %v", ids(open))
+		}
+		return nil, func(context.Context) {}, nil
 	}
-	if open := b.list(t, review.Filter{Unresolved: true}, 10); len(open) != 0 {
-		t.Errorf("listed before it is open: %v", ids(open))
-	}
-	b.raise(t, s) // the other writer goes on at the same time
+	b.raise(t, signal("drift", "k2", b.now))
 	if open := b.list(t, review.Filter{Unresolved: true}, 10); len(open) != 1 {
 		t.Errorf("%d open reviews are found", len(open))
 	}
@@ -290,5 +290,25 @@ func TestGatherJoinsOnceAndHarmsNothing(t *testing.T) {
 	got, child := b.stored(t, into.ID), b.stored(t, own.ID)
 	if len(got.Parts) != 1 || got.Rev != 2 || child.State != review.Resolved || child.Joined != into.ID {
 		t.Errorf("parts %v in revision %d; its own is %s, in %q", got.Parts, got.Rev, child.State, child.Joined)
+	}
+}
+
+func TestGatheringTooManyAgainChangesNothing(t *testing.T) {
+	b := newBench()
+	into, _ := b.raise(t, signal("data", "k1", b.now))
+	var parts []review.Part
+	for i := range review.MaxParts + 10 {
+		parts = append(parts, review.Part{Cause: fmt.Sprint("drift ", i), LastSignal: b.now})
+	}
+	revs := [2]int{}
+	for i := range revs {
+		if err := b.Gather(t.Context(), "data", parts); err != nil {
+			t.Fatal(err)
+		}
+		revs[i] = b.stored(t, into.ID).Rev
+	}
+	got := b.stored(t, into.ID)
+	if revs[0] != revs[1] || len(got.Parts) != review.MaxParts || got.PartsDropped == 0 {
+		t.Errorf("revisions %v, %d parts and %d dropped", revs, len(got.Parts), got.PartsDropped)
 	}
 }

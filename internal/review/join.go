@@ -77,7 +77,9 @@ func (d *Desk) Gather(ctx context.Context, cause string, parts []Part) error {
 		}
 		known := len(f.review.Parts) + f.review.PartsDropped
 		for _, p := range parts {
-			if !f.review.hasPart(p.Cause) {
+			// One that finds no room is counted once, not on every gathering.
+			full := len(f.review.Parts) == MaxParts && f.review.PartsDropped > 0
+			if !full && !f.review.hasPart(p.Cause) {
 				f.review.partSignalled(Signal{Part: p.Cause, Model: p.Model, At: p.LastSignal})
 			}
 		}

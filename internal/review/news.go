@@ -1,5 +1,7 @@
 package review
 
+import "time"
+
 // newsBetween is what is new in a review since it was read. was is the zero
 // Review for one that is new.
 func newsBetween(was, r *Review) News {
@@ -34,4 +36,23 @@ func when(is bool, n News) News {
 		return n
 	}
 	return 0
+}
+
+// bundle makes one telling of the small news of a while.
+func (d *Desk) bundle(r *Review) (News, time.Time) {
+	now := d.now()
+	if now.Before(r.NextUpdate) {
+		return 0, time.Time{}
+	}
+	r.NextUpdate = now.Add(d.quietUpdates())
+	return NewsCounted, r.NextUpdate
+}
+
+// quietUpdates is how long a change that nobody needs to hear of at once waits
+// for others of its kind.
+func (d *Desk) quietUpdates() time.Duration {
+	if every := d.rules().UpdateEvery; every > 0 {
+		return every
+	}
+	return 5 * time.Minute
 }
