@@ -110,8 +110,8 @@ func newsFor(target string, c *review.Change) review.News {
 	if r.Silence != nil || !slices.Contains(r.Called(), target) {
 		news &^= review.Loud
 	}
-	if news == 0 {
-		return review.NewsCounted
+	if news != c.News {
+		news |= review.NewsCounted
 	}
 	return news
 }

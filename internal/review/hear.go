@@ -69,16 +69,22 @@ func (d *Desk) reviewOf(ctx context.Context, target string, h Heard) (string, er
 }
 
 // knows refuses what is said of a ticket that is not the review's: anybody may
-// write a review's id into a ticket of their own.
+// write a review's id into a ticket of their own. While the ticket is being
+// brought up to date its id may not be known yet: that is ErrTicketBusy.
 func (d *Desk) knows(ctx context.Context, r *Review, target, ref string) error {
-	tickets, err := d.Tickets(ctx, *r)
+	digest, n, err := splitID(r.ID)
 	if err != nil {
 		return err
 	}
-	for _, t := range tickets {
-		if t.Target == target && (ref == "" || t.Ref == ref) {
-			return nil
-		}
+	got, err := d.storedTickets(ctx, partitionPrefix+digest, []string{ticketID(n, target)})
+	if err != nil {
+		return err
+	}
+	switch t := got[0]; {
+	case t.Ref != "" && (ref == "" || t.Ref == ref):
+		return nil
+	case t.HeldBy != "" && d.now().Before(t.HeldUntil):
+		return fmt.Errorf("ticket of review %s at %s: %w", r.ID, target, ErrTicketBusy)
 	}
 	return fmt.Errorf("%w: review %s has no ticket %s at %s", ErrNotFound, r.ID, clip(ref, 80), target)
 }

@@ -120,18 +120,25 @@ func (d *Desk) Tickets(ctx context.Context, r Review) ([]Ticket, error) {
 	for i, t := range targets {
 		ids[i] = ticketID(n, t)
 	}
-	got, err := d.store.Get(ctx, partitionPrefix+digest, ids...)
+	all, err := d.storedTickets(ctx, partitionPrefix+digest, ids)
+	var out []Ticket
+	for _, t := range all {
+		if t.Ref != "" || t.Failed != "" {
+			out = append(out, t.Ticket)
+		}
+	}
+	return out, err
+}
+
+func (d *Desk) storedTickets(ctx context.Context, partition string, ids []string) ([]storedTicket, error) {
+	got, err := d.store.Get(ctx, partition, ids...)
 	if err != nil {
 		return nil, err
 	}
-	var out []Ticket
-	for _, record := range got {
-		var t storedTicket
-		if err := decode(record, &t); err != nil {
+	out := make([]storedTicket, len(got))
+	for i, record := range got {
+		if err := decode(record, &out[i]); err != nil {
 			return nil, err
-		}
-		if t.Ref != "" || t.Failed != "" {
-			out = append(out, t.Ticket)
 		}
 	}
 	return out, nil

@@ -110,6 +110,17 @@ func TestOnCallIsCalledInTurn(t *testing.T) {
 		t.Errorf("the first call was %+v", e)
 	}
 
+	type card struct {
+		Runbook string
+		Tickets []struct{ Target, State, Ref string }
+	}
+	boot.Eventually(t, 30*time.Second, "both tickets are noted", func() error {
+		var c card
+		if err := s.Get("/api/v1/reviews/"+e.Key+"/card", &c); err != nil || len(c.Tickets) != 2 || c.Runbook != "https://wiki.contoso.example/churn" {
+			return fmt.Errorf("%+v %w", c, err)
+		}
+		return nil
+	})
 	s.calledBack(t, "second", e.Key, "incident.acknowledged", http.StatusNoContent)
 	// The second trigger has the first's key: a line in its incident, no call.
 	p.wants(t, "first", "trigger trigger acknowledge")
@@ -119,13 +130,6 @@ func TestOnCallIsCalledInTurn(t *testing.T) {
 	}
 	if err := s.Get("/api/v1/reviews/"+e.Key, &r); err != nil || r.State != "acknowledged" || r.AckedBy != "Ada in second" || r.Level != 1 {
 		t.Errorf("%+v %v", r, err)
-	}
-	var card struct {
-		Runbook string
-		Tickets []struct{ Target, State, Ref string }
-	}
-	if err := s.Get("/api/v1/reviews/"+e.Key+"/card", &card); err != nil || len(card.Tickets) != 2 || card.Runbook != "https://wiki.contoso.example/churn" {
-		t.Errorf("%+v %v", card, err)
 	}
 
 	s.calledBack(t, "first", e.Key, "incident.resolved", http.StatusNoContent)
