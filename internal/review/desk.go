@@ -63,6 +63,7 @@ type Desk struct {
 	now   func() time.Time
 	lanes lanes
 	known knownMonths
+	hands hands
 }
 
 // AckDelay is how long the review had waited when this change acknowledged

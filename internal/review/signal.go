@@ -86,6 +86,9 @@ func opened(s Signal, id, previous string, now time.Time) Review {
 // acknowledged or snoozed only counts, unless it is more severe.
 func (r *Review) merge(s Signal, now time.Time) {
 	r.Advance(now)
+	if s.Grace <= 0 {
+		r.CallsFrom = time.Time{} // what can't wait ends the wait of what could
+	}
 	worse := s.Severity.Exceeds(r.Severity)
 	if worse || s.Severity == r.Severity && !s.At.Before(r.LastSignal) {
 		r.Title, r.Reason = clip(s.Title, maxText), clip(s.Reason, maxText)

@@ -41,6 +41,8 @@ type TicketClaim struct {
 	version   string
 	partition string
 	id        string
+	// hand is what this process knows the ticket by.
+	hand string
 }
 
 // Told says whether this news of a revision needs no telling any more.
@@ -52,9 +54,23 @@ func (c *TicketClaim) Told(rev int, n News) bool {
 }
 
 // ClaimTicket takes a review's ticket at a target, for as long as a call to that
-// target may last at most. ErrTicketBusy means that somebody else has it.
-// ReleaseTicket gives it back.
+// target may last at most. ErrTicketBusy means that somebody else has it, another
+// call in this process included. ReleaseTicket gives it back.
 func (d *Desk) ClaimTicket(ctx context.Context, review, target, holder string, until time.Time) (*TicketClaim, error) {
+	hand := review + "/" + target
+	if !d.hands.take(hand, d.now(), until) {
+		return nil, ErrTicketBusy
+	}
+	c, err := d.claimTicket(ctx, review, target, holder, until)
+	if err != nil {
+		d.hands.drop(hand)
+		return nil, err
+	}
+	c.hand = hand
+	return c, nil
+}
+
+func (d *Desk) claimTicket(ctx context.Context, review, target, holder string, until time.Time) (*TicketClaim, error) {
 	digest, n, err := splitID(review)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
@@ -87,6 +103,7 @@ func (d *Desk) ClaimTicket(ctx context.Context, review, target, holder string, u
 // ReleaseTicket keeps what became of the ticket, and lets others at it. told are
 // the news of a revision that were told, none where that failed.
 func (d *Desk) ReleaseTicket(ctx context.Context, c *TicketClaim, t Ticket, rev int, told News) error {
+	defer d.hands.drop(c.hand)
 	t.Target = c.stored.Target
 	c.stored.Ticket, c.stored.HeldBy, c.stored.HeldUntil = t, "", time.Time{}
 	if told.Has(Loud) {

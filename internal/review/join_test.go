@@ -1,0 +1,106 @@
+package review_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/modelwarden/modelwarden/internal/review"
+)
+
+// shared raises a signal of a part of the common cause "data".
+func shared(t *testing.T, b *bench, part string, at time.Time) review.Review {
+	t.Helper()
+	s := signal("data", "k-"+part+at.String(), at)
+	s.Part = part
+	r, _, err := b.Raise(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (b *bench) passes(t *testing.T, cause string, at time.Time) {
+	t.Helper()
+	if _, _, err := b.Pass(t.Context(), cause, review.Passing{Key: "p-" + cause, At: at, Text: "passed"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bench) state(t *testing.T, id string) review.State {
+	t.Helper()
+	r, err := b.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.State
+}
+
+func TestAPassThatIsKnownAlreadyCountsForAPart(t *testing.T) {
+	b := newBench()
+	b.passes(t, "m1", t0.Add(time.Hour))
+	r := shared(t, b, "m1", t0)
+	if got := b.state(t, r.ID); got != review.Resolved {
+		t.Errorf("the part passed after its signal, and the review is %s", got)
+	}
+	b = newBench()
+	r = shared(t, b, "m1", t0)
+	b.passes(t, "m2", t0.Add(time.Hour))
+	if err := b.Gather(t.Context(), "data", []review.Part{{Cause: "m2", LastSignal: t0}}); err != nil {
+		t.Fatal(err)
+	}
+	b.passes(t, "m1", t0.Add(time.Hour))
+	if got := b.state(t, r.ID); got != review.Resolved {
+		t.Errorf("both parts passed, one before it was gathered, and the review is %s", got)
+	}
+}
+
+func TestThePartsPassInAnyOrder(t *testing.T) {
+	for _, first := range []string{"m1", "m2"} {
+		b := newBench()
+		shared(t, b, "m1", t0)
+		r := shared(t, b, "m2", t0.Add(10*time.Minute))
+		at := map[string]time.Time{"m1": t0.Add(5 * time.Minute), "m2": t0.Add(20 * time.Minute)}
+		second := map[string]string{"m1": "m2", "m2": "m1"}[first]
+		b.passes(t, first, at[first])
+		b.passes(t, second, at[second])
+		if got := b.state(t, r.ID); got != review.Resolved {
+			t.Errorf("%s passed first, and the review is %s", first, got)
+		}
+	}
+}
+
+func TestWhatCantWaitEndsTheGrace(t *testing.T) {
+	b := newBench()
+	s := signal("m1", "k1", t0)
+	s.Grace = time.Minute
+	if r, _, err := b.Raise(t.Context(), s); err != nil || r.CallsFrom.IsZero() {
+		t.Fatal(r.CallsFrom, err)
+	}
+	s = signal("m1", "k2", t0)
+	s.Severity = review.Critical
+	if r, _, err := b.Raise(t.Context(), s); err != nil || !r.CallsFrom.IsZero() {
+		t.Errorf("a critical signal waits until %s (%v)", r.CallsFrom, err)
+	}
+}
+
+func TestTwoCallsOfOneProcessAreNotAtATicketTogether(t *testing.T) {
+	b := newBench()
+	r, _, err := b.Raise(t.Context(), signal("m1", "k1", t0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, err := b.ClaimTicket(t.Context(), r.ID, "tracker", "one", b.now.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.ClaimTicket(t.Context(), r.ID, "tracker", "one", b.now.Add(time.Minute)); !errors.Is(err, review.ErrTicketBusy) {
+		t.Errorf("a second call of the same process: %v, want busy", err)
+	}
+	if err := b.ReleaseTicket(t.Context(), claim, review.Ticket{Ref: "1"}, r.Rev, review.NewsOpened); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := b.ClaimTicket(t.Context(), r.ID, "tracker", "one", b.now.Add(time.Minute)); err != nil || c.Ticket.Ref != "1" {
+		t.Errorf("after the release: %v", err)
+	}
+}
