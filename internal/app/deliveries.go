@@ -43,10 +43,11 @@ func (a *App) courierBase() effect.Courier {
 	}
 }
 
-// remindLater makes a worker call remind.
+// remindLater makes a worker call remind. One that came early asks again for the
+// same time, which a broker that drops repeats by id must not take for a repeat.
 func (a *App) remindLater(ctx context.Context, id string, at time.Time) error {
 	return a.engines.queue.Send(ctx, []lineage.Message{{
-		ID: fmt.Sprintf("remind-%s-%d", id, at.UnixMilli()), Body: []byte(id), NotBefore: at,
+		ID: fmt.Sprintf("remind-%s-%d-%d", id, at.UnixMilli(), time.Now().UnixMilli()), Body: []byte(id), NotBefore: at,
 		Properties: map[string]string{lineage.PropKind: lineage.KindRemind},
 	}})
 }
