@@ -33,15 +33,18 @@ func (d *Desk) filedAway(ctx context.Context, f *file, key string) (Review, erro
 }
 
 // join makes the signals of a cause go on in another review, and resolves the
-// cause's own, which thereby is one too many.
+// cause's own, which thereby is one too many. A pass of the cause that came
+// before its signal did, or before the two were joined, counts in the other.
 func (d *Desk) join(ctx context.Context, cause string, into *Review) error {
 	if into.State == Resolved || digest(cause) == digest(into.Cause) {
 		return nil
 	}
-	return d.attempt(ctx, digest(cause), func(f *file) error {
+	var passed Passing
+	err := d.attempt(ctx, digest(cause), func(f *file) error {
 		if err := f.load(ctx); err != nil {
 			return err
 		}
+		passed = f.head.Pass
 		known := f.head.Joined != nil && f.head.Joined.Review == into.ID
 		if known && !f.isOpen() {
 			return nil
@@ -53,6 +56,13 @@ func (d *Desk) join(ctx context.Context, cause string, into *Review) error {
 		}
 		f.review.absorbed(into.ID, d.now())
 		return d.commit(ctx, f)
+	})
+	if err != nil || passed.At.IsZero() {
+		return err
+	}
+	return d.attempt(ctx, digest(into.Cause), func(f *file) error {
+		_, err := d.passPart(ctx, f, cause, passed)
+		return err
 	})
 }
 

@@ -46,5 +46,6 @@ func (r *Review) partPassed(cause string, p Passing) (own Passing, news bool) {
 	if r.PartsDropped > 0 || slices.ContainsFunc(r.Parts, func(part Part) bool { return part.Passed.IsZero() }) {
 		return Passing{}, true
 	}
-	return Passing{At: p.At, Key: p.Key, Text: "all of its causes passed"}, true
+	newest := slices.MaxFunc(r.Parts, func(a, b Part) int { return a.Passed.Compare(b.Passed) })
+	return Passing{At: newest.Passed, Key: p.Key, Text: "all of its causes passed"}, true
 }

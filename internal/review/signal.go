@@ -87,7 +87,10 @@ func opened(s Signal, id, previous string, now time.Time) Review {
 func (r *Review) merge(s Signal, now time.Time) {
 	r.Advance(now)
 	worse := s.Severity.Exceeds(r.Severity)
-	if worse || s.Severity == r.Severity && !s.At.Before(r.LastSignal) {
+	if worse && s.Grace <= 0 {
+		r.CallsFrom = time.Time{} // what can't wait ends the wait of what could
+	}
+	if worse || s.Severity == r.Severity && r.saysMore(s) {
 		r.Title, r.Reason = clip(s.Title, maxText), clip(s.Reason, maxText)
 	}
 	r.count(s)
@@ -121,6 +124,16 @@ func (r *Review) merge(s Signal, now time.Time) {
 		r.demandAck(now, time.Duration(r.AckWithin))
 	}
 	r.Advance(now)
+}
+
+// saysMore says whether a signal knows better what the review is about: one that
+// happened later does, and of several with a common cause, whatever their order,
+// the one that has more to say of it, for it names more of them.
+func (r *Review) saysMore(s Signal) bool {
+	if s.Part != "" {
+		return len(clip(s.Reason, maxText)) >= len(r.Reason)
+	}
+	return !s.At.Before(r.LastSignal)
 }
 
 // addressees notes whom a signal asks to tell. The chain is the most severe

@@ -35,6 +35,7 @@ func (w *Worker) commonCause(ctx context.Context, b *batch, a *policy.Action) ([
 			return nil, err
 		}
 		if len(hit.models) >= models {
+			a.Grace = 0 // that of a try before this one
 			a.Part, a.Cause = a.Cause, policy.DataCause(string(data))
 			a.Title = fmt.Sprintf("%d models breached that were trained on %s", len(hit.models), data)
 			a.Reason = stormDetail(data, hit.models) + ". Look at the data first."

@@ -59,7 +59,7 @@ func (r *rig) withDesk() *review.Desk {
 		switch a.Type {
 		case policy.Review:
 			_, _, err := desk.Raise(ctx, review.Signal{Cause: a.Cause, Key: a.Key, At: a.Occurred, Window: a.Window, Title: a.Title, Reason: a.Reason,
-				Severity: review.Severity(a.Severity), Event: a.Event, Asset: a.Asset, Model: a.Model, Policy: a.Policy})
+				Severity: review.Severity(a.Severity), Event: a.Event, Asset: a.Asset, Model: a.Model, Policy: a.Policy, Part: a.Part})
 			return policy.Outcome{Summary: "raised"}, err
 		case policy.Resolve:
 			_, _, err := desk.Pass(ctx, a.Cause, review.Passing{At: a.Occurred, Window: a.Window, Text: a.Reason, Key: a.Key})

@@ -37,6 +37,8 @@ type rig struct {
 	// inform and enrich, if set, are the worker's.
 	inform func(ctx context.Context, cause, key, text string) (bool, error)
 	enrich worker.Enricher
+	// gather, if set, puts causes together.
+	gather func(ctx context.Context, cause string, causes []worker.Cause) error
 }
 
 func newRig(t *testing.T, policies string, faults *porttest.Faults) *rig {
@@ -83,7 +85,7 @@ func (r *rig) start() (stop func()) {
 			return now.Add(time.Duration(attempts) * time.Second), errors.As(err, &permanent) || attempts >= 50
 		},
 		Name: fmt.Sprint("w", r.names), Sole: !r.replicas, Batch: 16, Publications: r.publications(),
-		Inform: r.inform, Enrich: r.enrich,
+		Inform: r.inform, Enrich: r.enrich, Gather: r.gather,
 	})
 	if err != nil {
 		r.t.Fatal(err)

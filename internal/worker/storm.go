@@ -184,6 +184,8 @@ func (w *Worker) stormHold(a *policy.Action, data lineage.ID, hit []lineage.ID) 
 	detail := stormDetail(data, hit)
 	n := w.notice(*a, "error", policy.DataCause(string(data)), fmt.Sprintf("%d models breached that were trained on %s", len(hit), data),
 		detail+". None of them is retrained: look at the data first. A retrain that is wanted all the same is started with `modelwarden action retry`.")
+	// Told of the breach, not of the hold: a pass may have come in between.
+	n.Occurred = a.Occurred
 	n.Part, n.Inputs["data"], n.Inputs["models"] = ownCause(a), string(data), hit
 	return hold{by: policy.ReasonStorm, detail: detail, notice: &n}
 }
