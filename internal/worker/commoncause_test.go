@@ -198,3 +198,39 @@ func TestWithoutStormsEachModelHasItsReview(t *testing.T) {
 		}
 	})
 }
+
+// The review of the data is over when every monitor has passed, and what
+// breaches after that is a matter of its own.
+func TestAStormEndsWhenAllHavePassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 4
+		r := newRig(t, onlyReview, nil)
+		desk := r.withGathering()
+		r.fleet(n, "features:7")
+		stop := r.start()
+		for i := range n {
+			r.send(breach(fmt.Sprint("b", i), fmt.Sprint("m", i, "_monitor"), fmt.Sprint("w", i), i))
+		}
+		time.Sleep(5 * time.Minute)
+		if open := r.unresolved(desk); len(open) != 1 || len(open[theData].Parts) != n {
+			t.Fatalf("before: %+v", open)
+		}
+		for i := range n {
+			if open := r.unresolved(desk); len(open) != 1 {
+				t.Fatalf("after %d passes: %d unresolved", i, len(open))
+			}
+			r.send(passed(fmt.Sprint("p", i), fmt.Sprint("m", i, "_monitor"), fmt.Sprint("root", i), 180))
+			time.Sleep(5 * time.Minute)
+		}
+		if open := r.unresolved(desk); len(open) != 0 {
+			t.Fatalf("after all passed: %+v", open)
+		}
+		r.send(breach("again", "m0_monitor", "w9", 400))
+		time.Sleep(5 * time.Minute)
+		open := r.unresolved(desk)
+		if len(open) != 1 || open[theData].ID != "" {
+			t.Errorf("one model alone: %+v", open)
+		}
+		stop()
+	})
+}

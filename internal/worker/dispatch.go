@@ -76,9 +76,9 @@ func (w *Worker) resume(ctx context.Context, b *batch, id string) error {
 		now := w.o.Now().UTC()
 		switch {
 		case a.State == policy.Pending && a.NextAttempt.After(now):
-			return w.wake(ctx, a, a.NextAttempt)
+			return w.wakeAgain(ctx, a, a.NextAttempt)
 		case a.State == policy.Claimed && !w.lapsed(a, now):
-			return w.wake(ctx, a, a.ClaimedUntil)
+			return w.wakeAgain(ctx, a, a.ClaimedUntil)
 		case a.State == policy.Running:
 			return w.overdue(ctx, a, version, now)
 		case a.State != policy.Pending && a.State != policy.Claimed:
@@ -115,6 +115,14 @@ func (w *Worker) lapsed(a policy.Action, now time.Time) bool {
 // wake asks to be called again. Waking twice is harmless.
 func (w *Worker) wake(ctx context.Context, a policy.Action, at time.Time) error {
 	return w.o.Queue.Send(ctx, []lineage.Message{policy.WakeMessage(a.ID, at)})
+}
+
+// wakeAgain is wake by one that was woken too early: clocks differ, and a broker
+// that drops repeats by id must not take this for the message that came.
+func (w *Worker) wakeAgain(ctx context.Context, a policy.Action, at time.Time) error {
+	m := policy.WakeMessage(a.ID, at)
+	m.ID += fmt.Sprintf("-%d", w.o.Now().UnixNano())
+	return w.o.Queue.Send(ctx, []lineage.Message{m})
 }
 
 // perform acts on a claimed action and records what came of it.
