@@ -64,8 +64,8 @@ func newFakeAlertmanager(t *testing.T) *fakeAlertmanager {
 	t.Helper()
 	f := &fakeAlertmanager{
 		t: t, alerts: map[string]*fakeAlert{}, auth: "Bearer " + pagerKey,
-		alertSchema:   pagingSchema(t, "alertmanager.json", "postableAlerts"),
-		silenceSchema: pagingSchema(t, "alertmanager.json", "postableSilence"),
+		alertSchema:   publishedSchema(t, "alertmanager.json", "postableAlerts"),
+		silenceSchema: publishedSchema(t, "alertmanager.json", "postableSilence"),
 	}
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(f.Close)

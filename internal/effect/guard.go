@@ -10,6 +10,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/modelwarden/modelwarden/internal/policy"
+	"github.com/modelwarden/modelwarden/internal/review"
 )
 
 // ErrBreakerOpen means that a target was not called, because it had failed
@@ -93,9 +94,11 @@ func answered(err error) bool {
 	return err == nil || errors.As(err, &permanent)
 }
 
-// abandoned reports whether the caller went away, which says nothing about
-// the target.
-func abandoned(err error) bool { return errors.Is(err, context.Canceled) }
+// abandoned reports whether the call says nothing about the target: its caller
+// went away, or it never got there because another call was at the same ticket.
+func abandoned(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, review.ErrTicketBusy)
+}
 
 func (g *guard) stateChanged(target string, _, to gobreaker.State) {
 	if to == gobreaker.StateOpen {

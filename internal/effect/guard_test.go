@@ -12,6 +12,7 @@ import (
 
 	"github.com/modelwarden/modelwarden/internal/effect"
 	"github.com/modelwarden/modelwarden/internal/policy"
+	"github.com/modelwarden/modelwarden/internal/review"
 )
 
 // doing makes an effector of a function.
@@ -102,6 +103,7 @@ func TestWhatDoesNotCountAgainstATarget(t *testing.T) {
 		"success":         nil,
 		"permanent error": &policy.PermanentError{Err: errDown},
 		"caller left":     fmt.Errorf("no answer: %w", context.Canceled),
+		"busy ticket":     &policy.RetryAfterError{Err: review.ErrTicketBusy, After: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := effect.Guard(doing(func(context.Context, policy.Action) (policy.Outcome, error) { return policy.Outcome{}, err }),

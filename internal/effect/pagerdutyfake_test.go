@@ -50,7 +50,7 @@ type fakePagerEvent struct {
 
 func newFakePagerDuty(t *testing.T) *fakePagerDuty {
 	t.Helper()
-	f := &fakePagerDuty{t: t, schema: pagingSchema(t, "pagerduty.json", "event")}
+	f := &fakePagerDuty{t: t, schema: publishedSchema(t, "pagerduty.json", "event")}
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(f.Close)
 	return f
@@ -164,7 +164,7 @@ func pagerWebhook(t testing.TB, kind string, agent any, data map[string]any) []b
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conforms(pagingSchema(t, "pagerduty.json", "webhook"), body, new(any)); err != nil {
+	if err := conforms(publishedSchema(t, "pagerduty.json", "webhook"), body, new(any)); err != nil {
 		t.Fatalf("the test's own webhook: %v", err)
 	}
 	return body

@@ -1,17 +1,11 @@
 package effect_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/modelwarden/modelwarden/internal/effect"
 	"github.com/modelwarden/modelwarden/internal/policy"
@@ -20,48 +14,6 @@ import (
 
 // pagedID is the review that pages are about, and the key of its deliveries.
 const pagedID = "abcdefghijklmnopqrstuvwxyz-3"
-
-var pagingSchemas sync.Map // of *jsonschema.Schema, by file and definition
-
-// pagingSchema is a definition of a product's published schema.
-func pagingSchema(t testing.TB, file, def string) *jsonschema.Schema {
-	t.Helper()
-	if s, ok := pagingSchemas.Load(file + def); ok {
-		return s.(*jsonschema.Schema)
-	}
-	f, err := os.Open(filepath.Join("testdata", "schemas", file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	doc, err := jsonschema.UnmarshalJSON(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource(file, doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile(file + "#/$defs/" + def)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pagingSchemas.Store(file+def, s)
-	return s
-}
-
-// conforms checks a document and reads it.
-func conforms(s *jsonschema.Schema, doc []byte, into any) error {
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
-	if err != nil {
-		return err
-	}
-	if err := s.Validate(v); err != nil {
-		return err
-	}
-	return json.Unmarshal(doc, into)
-}
 
 // pagingFaults are what a fake service does wrong: before, if set, may answer in
 // its stead and then says so; after, if set, answers once a request took effect.

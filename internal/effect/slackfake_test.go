@@ -130,7 +130,7 @@ func (f *fakeSlack) route(method string, r *http.Request) map[string]any {
 func (f *fakeSlack) read(r *http.Request, def string, into any) bool {
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
-		err = conforms(pagingSchema(f.t, "slack.json", def), body, into)
+		err = conforms(publishedSchema(f.t, "slack.json", def), body, into)
 	}
 	if err != nil || r.Header.Get("Content-Type") != "application/json" {
 		f.t.Errorf("%s: %v\n%s", r.URL.Path, err, body)

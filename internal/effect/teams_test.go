@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -37,34 +35,10 @@ type fakeTeams struct {
 
 func newFakeTeams(t *testing.T) *fakeTeams {
 	t.Helper()
-	f := &fakeTeams{t: t, card: adaptiveCardSchema(t)}
+	f := &fakeTeams{t: t, card: publishedSchema(t, "adaptive-card.json", "")}
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(f.Close)
 	return f
-}
-
-// adaptiveCardSchema is Microsoft's own.
-func adaptiveCardSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	file, err := os.Open(filepath.Join("testdata", "schemas", "adaptive-card.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	doc, err := jsonschema.UnmarshalJSON(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	if err := c.AddResource("adaptive-card.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("adaptive-card.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // address is the workflow's, which is the target's secret.
@@ -116,7 +90,7 @@ func (f *fakeTeams) accepts(body []byte) bool {
 	var m struct {
 		Attachments []struct{ Content json.RawMessage }
 	}
-	err := conforms(pagingSchema(f.t, "teams.json", "message"), body, &m)
+	err := conforms(publishedSchema(f.t, "teams.json", "message"), body, &m)
 	if err == nil {
 		err = conforms(f.card, m.Attachments[0].Content, new(any))
 	}

@@ -1,7 +1,6 @@
 package effect_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,14 +8,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/modelwarden/modelwarden/internal/effect"
 	"github.com/modelwarden/modelwarden/internal/policy"
@@ -158,37 +153,7 @@ func (s *trackerServer) asks(r *http.Request, def string) url.Values {
 }
 
 func (s *trackerServer) conforms(def string, doc []byte) error {
-	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
-	if err != nil {
-		return err
-	}
-	return trackerSchema(s.t, s.schema, def).Validate(v)
-}
-
-var trackerSchemas sync.Map // of *jsonschema.Schema, by file and definition
-
-func trackerSchema(t testing.TB, file, def string) *jsonschema.Schema {
-	if known, ok := trackerSchemas.Load(file + def); ok {
-		return known.(*jsonschema.Schema)
-	}
-	b, err := os.ReadFile(filepath.Join("testdata", "schemas", file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource(file, doc); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := c.Compile(file + "#/$defs/" + def)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trackerSchemas.Store(file+def, schema)
-	return schema
+	return conforms(publishedSchema(s.t, s.schema, def), doc, new(any))
 }
 
 func (s *trackerServer) answer(w http.ResponseWriter, status int, v any) {

@@ -247,6 +247,9 @@ func isNotice(a policy.Action) bool {
 }
 
 func titleOf(a policy.Action) string {
+	if a.Type == policy.Deliver {
+		return "Telling " + a.Target + " of a review"
+	}
 	what := "The " + string(a.Type)
 	if a.Model != "" {
 		what += " of " + a.Model
