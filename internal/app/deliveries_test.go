@@ -59,6 +59,19 @@ func TestOnlyWhoIsCalledNowIsCalled(t *testing.T) {
 	}
 }
 
+func TestAStepOfAnEscalationCallsThoseOfTheStep(t *testing.T) {
+	c := escalated(review.NewsEscalated)
+	for target, want := range map[string]review.News{"first": review.NewsCounted, "second": review.NewsEscalated, "third": review.NewsCounted} {
+		if got := newsFor(target, &c); got != want {
+			t.Errorf("%s hears %b, want %b", target, got, want)
+		}
+	}
+	c.Review.Level, c.Review.Round = 0, 1 // from the start again
+	if got := newsFor("first", &c); got != review.NewsEscalated {
+		t.Errorf("in the second round the first hears %b", got)
+	}
+}
+
 func TestADeliveryWaitsForItsTime(t *testing.T) {
 	c := escalated(review.NewsOpened)
 	first := newDelivery("review/a", "first", &c)

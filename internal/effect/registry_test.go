@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -131,6 +132,10 @@ func TestAttemptsAreTheTargets(t *testing.T) {
 	}
 	if _, giveUp := effect.BackoffOf(policy.Target{Log: &policy.LogTarget{}}).Next(3, errDown, t0, func() float64 { return 0 }); giveUp {
 		t.Error("a target without a limit has the default's")
+	}
+	pager := effect.BackoffOf(policy.Target{PagerDuty: &policy.PagerDutyTarget{}})
+	if at, giveUp := pager.Next(39, errDown, t0, func() float64 { return 1 }); giveUp || at.Sub(t0) != 15*time.Minute {
+		t.Errorf("what calls people is given up after 39 tries (%t), or waits %s", giveUp, at.Sub(t0))
 	}
 }
 

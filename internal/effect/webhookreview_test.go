@@ -130,3 +130,17 @@ func TestAWebhookTakesActionsAndReviews(t *testing.T) {
 		t.Errorf("a notice: %v", err)
 	}
 }
+
+// An opening is told by the review action: the ticket is known all the same, so
+// that what becomes of the review is told, too.
+func TestAWebhookThatWasToldOfAnOpeningHasATicket(t *testing.T) {
+	p, srv := newHooked(t, nil)
+	p.deliver(review.NewsOpened)
+	if len(srv.got) != 0 || p.ticket.Ref != pagedID || p.ticket.State != review.Open {
+		t.Errorf("%d messages, ticket %+v", len(srv.got), p.ticket)
+	}
+	other, _ := newHooked(t, nil, policy.Retrain)
+	if other.deliver(review.NewsOpened); other.ticket.Ref != "" {
+		t.Errorf("one that takes no reviews has ticket %+v", other.ticket)
+	}
+}

@@ -88,3 +88,27 @@ func TestReviewSettingsHaveDefaults(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// A severity follows how far the worst breach lies beyond its threshold, upwards
+// only; what the step says of people goes along.
+func TestSeverityFollowsHowFarTheThresholdWasExceeded(t *testing.T) {
+	set := compile(t, `
+policies:
+  - name: p
+    on: [monitor.breached]
+    then:
+      - review: {severity: warning, severityAt: {error: 0.5, critical: 1}, ackWithin: 30m, target: a, escalate: [{target: b, ackWithin: 1h}], repeat: 2, runbook: "https://wiki.contoso.example/p"}
+targets: {a: {log: {}}, b: {log: {}}}`)
+	for _, tc := range []struct {
+		value float64
+		want  string
+	}{{0.25, "warning"}, {0.31, "error"}, {0.39, "error"}, {0.41, "critical"}} {
+		got := newWorld(set).breach("w1", tc.value).Actions[0]
+		if got.Severity != tc.want {
+			t.Errorf("PSI %g over 0.2 is %s, want %s", tc.value, got.Severity, tc.want)
+		}
+		if len(got.Escalate) != 1 || got.Escalate[0].Target != "b" || got.Repeat != 2 || got.Runbook != "https://wiki.contoso.example/p" {
+			t.Errorf("the action tells %+v", got)
+		}
+	}
+}

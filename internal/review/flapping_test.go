@@ -312,3 +312,21 @@ func TestGatheringTooManyAgainChangesNothing(t *testing.T) {
 		t.Errorf("revisions %v, %d parts and %d dropped", revs, len(got.Parts), got.PartsDropped)
 	}
 }
+
+// A hold-down that ended unobserved and a person who reopens are one commit; the
+// review is then listed as open.
+func TestReopeningAtTheEndOfAHoldDownListsTheReview(t *testing.T) {
+	b := flapping()
+	r := b.reopened(t)
+	b.now = b.now.Add(time.Hour)
+	b.passes(t, "drift", b.now)
+	b.now = b.now.Add(2 * time.Hour) // and nobody looked
+	if got := b.do(t, r.ID, review.Command{Verb: review.Reopen, By: "ann"}); got.State != review.Open {
+		t.Fatalf("it is %s", got.State)
+	}
+	for range 2 { // a reader takes away what stands there for nothing
+		if open := b.list(t, review.Filter{Unresolved: true}, 10); len(open) != 1 || open[0].ID != r.ID {
+			t.Fatalf("listed as open: %v", ids(open))
+		}
+	}
+}
