@@ -41,8 +41,9 @@ func (w *webhookReviews) Deliver(ctx context.Context, d Delivery) (review.Ticket
 		return out, nil
 	}
 	if len(words) == 0 {
-		// The review action told of it, and what follows belongs to that.
-		out.Ref, out.State = d.Key, r.State
+		// The review action tells of it, and what follows belongs to that. The
+		// ticket has no state as long as nothing was told here.
+		out.Ref = d.Key
 		return out, nil
 	}
 	id := event.Digest("webhook", d.Key, strconv.Itoa(r.Rev), words[0])

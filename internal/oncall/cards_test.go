@@ -151,6 +151,10 @@ func TestWhatWasDoneAndWhatWasHeldBack(t *testing.T) {
 		!slices.Equal(c.Why[0].Values, []string{"breach.metric = PopulationStabilityIndex", "breach.value = 0.35"}) {
 		t.Errorf("why %+v", c.Why)
 	}
+	w.act(r, policy.Action{Type: policy.Review, Target: "hook", State: policy.Pending, LastError: "connection refused", Created: hour(47)})
+	if late := w.card(r); len(late.Done) != 2 || late.Done[1].Target != "hook" || late.Done[1].Text != "connection refused" {
+		t.Errorf("who could not be told: %+v", late.Done)
+	}
 	if len(c.Done) != 1 || c.Done[0].Text != "submitted yak" || c.Done[0].URL != "https://ml.azure.com/yak" {
 		t.Errorf("done %+v", c.Done)
 	}

@@ -175,14 +175,15 @@ func (b *builder) actions(ctx context.Context, ids []string) {
 }
 
 // deed files an action under what was done, or what a limit held. Telling
-// people of the review is no answer to what is wrong, and is left out.
+// people of the review is no answer to what is wrong, and is left out; that they
+// could not be told is not.
 func (b *builder) deed(a *policy.Action) {
 	d := review.Deed{At: a.Created, ID: a.ID, Type: string(a.Type), Target: a.Target, Policy: a.Policy, State: string(a.State), Text: outcome(a)}
 	if a.Outcome != nil {
 		d.URL = a.Outcome.URL
 	}
 	switch {
-	case slices.Contains([]policy.ActionType{policy.Review, policy.Resolve, policy.Publish, policy.Deliver}, a.Type):
+	case a.LastError == "" && slices.Contains([]policy.ActionType{policy.Review, policy.Resolve, policy.Publish, policy.Deliver}, a.Type):
 	case a.State == policy.Suppressed:
 		d.State = cmp.Or(a.SuppressedBy, d.State)
 		b.hold(d)

@@ -109,7 +109,8 @@ func (c *TicketClaim) write(ctx context.Context, store lineage.Store) error {
 func ticketID(n int, target string) string { return ticketPrefix + strconv.Itoa(n) + "/" + target }
 
 // Tickets are what other tools hold of the review, in the order in which they
-// were told. They are read at once; it takes one request.
+// were told, those that could not be told among them. They are read at once; it
+// takes one request.
 func (d *Desk) Tickets(ctx context.Context, r Review) ([]Ticket, error) {
 	targets := r.Audience()
 	digest, n, err := splitID(r.ID)
@@ -123,7 +124,7 @@ func (d *Desk) Tickets(ctx context.Context, r Review) ([]Ticket, error) {
 	all, err := d.storedTickets(ctx, partitionPrefix+digest, ids)
 	var out []Ticket
 	for _, t := range all {
-		if t.Ref != "" || t.Failed != "" {
+		if t.Failed != "" || t.Ref != "" && t.State != "" {
 			out = append(out, t.Ticket)
 		}
 	}
