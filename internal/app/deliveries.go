@@ -3,12 +3,10 @@ package app
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/effect"
-	"github.com/modelwarden/modelwarden/internal/event"
 	"github.com/modelwarden/modelwarden/internal/lineage"
 	"github.com/modelwarden/modelwarden/internal/oncall"
 	"github.com/modelwarden/modelwarden/internal/policy"
@@ -79,60 +77,14 @@ func (a *App) alongside(ctx context.Context, partition string, c review.Change) 
 		return nil, nil, err
 	}
 	var all []policy.Action
-	for _, target := range addressees(&c) {
+	now := time.Now().UTC()
+	for _, target := range c.Addressees() {
 		if _, ok := a.rules.courier(target); ok {
-			all = append(all, newDelivery(partition, target, &c))
+			all = append(all, effect.NewDelivery(partition, target, &c, now))
 		}
 	}
-	deliveries, delivered, err := policy.Plan(ctx, a.engines.queue, time.Now(), all...)
+	deliveries, delivered, err := policy.Plan(ctx, a.engines.queue, now, all...)
 	return append(extra, deliveries...), func(ctx context.Context) { published(ctx); delivered(ctx) }, err
-}
-
-// quietNews is told of a review that a silence holds: it calls nobody.
-const quietNews = review.NewsSilenced | review.NewsAcknowledged | review.NewsSnoozed | review.NewsResolved
-
-// addressees are the targets that a change is brought to.
-func addressees(c *review.Change) []string {
-	if c.News == 0 || c.Review.Silence != nil && !c.News.Has(quietNews) {
-		return nil
-	}
-	return c.Review.Audience()
-}
-
-// newsFor is what of a change's news one target hears. Nobody is called who was
-// only told of the review by an escalation before the present one, and a step of
-// an escalation calls those of that step; the others are only to know.
-func newsFor(target string, c *review.Change) review.News {
-	news, r := c.News, &c.Review
-	if last, _ := r.Calls(); !slices.Contains(last, target) {
-		news &^= review.NewsEscalated
-	}
-	if r.Silence != nil || !slices.Contains(r.Called(), target) {
-		news &^= review.Loud
-	}
-	if news != c.News {
-		news |= review.NewsCounted
-	}
-	return news
-}
-
-// newDelivery is the intent to bring a review's ticket at a target up to date.
-func newDelivery(partition, target string, c *review.Change) policy.Action {
-	r, now, news := &c.Review, time.Now().UTC(), newsFor(target, c)
-	key := event.Digest("deliver", r.ID, target, fmt.Sprint(r.Rev))
-	asset := partition
-	if len(r.Assets) > 0 {
-		asset = r.Assets[0]
-	}
-	a := policy.Action{
-		ID: policy.ActionID(key, partition), Key: key, Type: policy.Deliver, Target: target, Policy: "builtin/deliver",
-		Asset: asset, Model: r.Model, Title: fmt.Sprintf("Tell %s that review %s is %s", target, r.ID, news.Word()),
-		Inputs: effect.DeliverInputs(r, news), Occurred: now, State: policy.Pending, Created: now, Updated: now,
-	}
-	if c.CallAt.After(now) {
-		a.NextAttempt = c.CallAt
-	}
-	return a
 }
 
 // gather puts causes together in the review of what they have in common.

@@ -2,7 +2,6 @@ package effect
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -39,26 +38,6 @@ type Courier struct {
 	Now     func() time.Time
 }
 
-// Inputs of a Deliver action.
-const (
-	deliverReview = "review"
-	deliverRev    = "rev"
-	deliverNews   = "news"
-)
-
-// DeliverInputs are the inputs of the action that tells a target what is new in
-// a review's revision.
-func DeliverInputs(r *review.Review, n review.News) map[string]any {
-	return map[string]any{deliverReview: r.ID, deliverRev: r.Rev, deliverNews: int(n)}
-}
-
-// errand is what a Deliver action asks for.
-type errand struct {
-	Review string      `json:"review"`
-	Rev    int         `json:"rev"`
-	News   review.News `json:"news"`
-}
-
 // busyAfter is when a ticket that somebody else is at is tried again.
 const busyAfter = 3 * time.Second
 
@@ -71,13 +50,9 @@ func (c *Courier) Do(ctx context.Context, a policy.Action) (policy.Outcome, erro
 	default:
 		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("target %s shows reviews, it can't perform a %s", c.Target, a.Type)}
 	}
-	body, err := json.Marshal(a.Inputs)
-	var e errand
-	if err == nil {
-		err = json.Unmarshal(body, &e)
-	}
+	e, err := errandOf(&a)
 	if err != nil {
-		return policy.Outcome{}, &policy.PermanentError{Err: fmt.Errorf("action %s: its inputs are damaged: %w", a.ID, err)}
+		return policy.Outcome{}, err
 	}
 	out, err := c.deliver(ctx, e)
 	switch {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/modelwarden/modelwarden/internal/lineage"
-	"github.com/modelwarden/modelwarden/internal/policy"
 	"github.com/modelwarden/modelwarden/internal/review"
 )
 
@@ -147,7 +146,7 @@ func (r *round) do(id string, v review.Verb) {
 // tell performs the action of the i-th change.
 func (r *round) tell(i int) error {
 	c := r.changes[i]
-	_, err := r.Do(r.Context(), policy.Action{ID: "a", Type: policy.Deliver, Inputs: DeliverInputs(&c.Review, c.News)})
+	_, err := r.Do(r.Context(), NewDelivery("review/a", r.Target, &c, r.now))
 	return err
 }
 

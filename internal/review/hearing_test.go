@@ -153,3 +153,29 @@ func TestAnIDThatIsUsedAgainLeadsToTheNewerReview(t *testing.T) {
 		t.Errorf("heard of %s, %v", got.ID, err)
 	}
 }
+
+// What nobody was told of is no ticket to show, what could not be told is.
+func TestTicketsThatAreShown(t *testing.T) {
+	b := newBench()
+	s := signal("drift", "k1", b.now)
+	s.Target = "pager"
+	r, _ := b.raise(t, s)
+	for _, tc := range []struct {
+		ticket review.Ticket
+		want   int
+	}{
+		{review.Ticket{}, 0}, {review.Ticket{Ref: "7"}, 0}, {review.Ticket{State: review.Resolved}, 0},
+		{review.Ticket{Ref: "7", State: review.Open}, 1}, {review.Ticket{Failed: "no answer"}, 1},
+	} {
+		c, err := b.ClaimTicket(t.Context(), r.ID, "pager", "p1", b.now.Add(time.Minute))
+		if err == nil {
+			err = b.ReleaseTicket(t.Context(), c, tc.ticket, 1, 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Tickets(t.Context(), r); err != nil || len(got) != tc.want {
+			t.Errorf("%+v: %d shown, want %d: %v", tc.ticket, len(got), tc.want, err)
+		}
+	}
+}
