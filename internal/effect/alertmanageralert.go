@@ -95,7 +95,7 @@ func alertAnnotations(c *review.Card, now time.Time) map[string]string {
 	}
 	set(out, "runbook_url", pageRunbook(c))
 	if r.State == review.Acknowledged {
-		set(out, "acknowledged_by", clipPage(inertPage(r.AckedBy), maxPageSummary))
+		set(out, "acknowledged_by", clip(inertPage(r.AckedBy), maxPageSummary))
 	}
 	if !r.Escalated.IsZero() {
 		out["escalated"] = r.Escalated.UTC().Format(time.RFC3339)

@@ -61,7 +61,7 @@ func calmOf(r *review.Review, now time.Time) calm {
 	if c.until = c.until.UTC().Truncate(time.Second); c.until.Before(now.Add(minSilence)) {
 		return calm{}
 	}
-	c.why = clipPage(inertPage(c.why+" in Modelwarden: review "+r.ID), maxPageSummary)
+	c.why = clip(inertPage(c.why+" in Modelwarden: review "+r.ID), maxPageSummary)
 	return c
 }
 

@@ -137,5 +137,5 @@ func (e *email) send(ctx context.Context, d *Delivery) (refused string, err erro
 	if len(bad) == 0 {
 		return "", nil
 	}
-	return clipPage("refused, and not tried again, for "+plainLine(e.hide.text(errors.Join(bad...).Error())), excerptLength*2), nil
+	return clip("refused, and not tried again, for "+plainLine(e.hide.text(errors.Join(bad...).Error())), excerptLength*2), nil
 }

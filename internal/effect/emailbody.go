@@ -79,7 +79,7 @@ func newLetter(d *Delivery) *letter {
 	card.URL = "" // stands below, as a link
 	return &letter{
 		Headline: inertPage(plainLine(headline)), Colour: severityColour(r.Severity),
-		Card: clipPage(inertPage(review.Text(&card, d.Now)), maxMailText),
+		Card: clip(inertPage(review.Text(&card, d.Now)), maxMailText),
 		URL:  webLink(d.Card.URL), Runbook: webLink(pageRunbook(&d.Card)),
 	}
 }

@@ -214,7 +214,7 @@ func noticeTime(t time.Time) string {
 
 // flat folds text from outside into one bounded line in which nothing is a
 // mention or a link, whatever reads it.
-func flat(s string) string { return clipPage(activeText.Replace(plainLine(s)), noticeText) }
+func flat(s string) string { return clip(activeText.Replace(plainLine(s)), noticeText) }
 
 // messageTicket is a ticket that shows a delivery's card.
 func messageTicket(target string, d Delivery) review.Ticket {

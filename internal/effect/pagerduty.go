@@ -185,10 +185,10 @@ func pagerDetails(c *review.Card, now time.Time) map[string]string {
 	out := map[string]string{
 		"review": r.ID, "signals": strconv.Itoa(r.Count), "card": pageText(c, now),
 	}
-	set(out, "reason", clipPage(inertPage(r.Reason), maxPageText))
+	set(out, "reason", clip(inertPage(r.Reason), maxPageText))
 	set(out, "policies", strings.Join(r.Policies, ", "))
 	set(out, "assets", strings.Join(r.Assets[:min(len(r.Assets), maxPagerAssets)], ", "))
-	set(out, "owner", clipPage(inertPage(c.Owner), maxPageSummary))
+	set(out, "owner", clip(inertPage(c.Owner), maxPageSummary))
 	return out
 }
 

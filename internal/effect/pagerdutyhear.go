@@ -2,7 +2,6 @@ package effect
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -103,16 +102,14 @@ func (p *pagerDuty) hear(e *pagerCallback) ([]Heard, error) {
 	}
 	return []Heard{{
 		Key: key, Ref: ref, Verb: verb, At: e.OccurredAt, ID: e.ID,
-		By: clipPage(e.Agent.Summary, maxPagerName), Why: clipPage(e.Data.Content, maxPagerNote),
+		By: clip(e.Agent.Summary, maxPagerName), Why: clip(e.Data.Content, maxPagerNote),
 	}}, nil
 }
 
 // pagerSigned reports whether one of the header's signatures is the secret's.
 // PagerDuty sends several while a secret is exchanged.
 func pagerSigned(secret, header string, body []byte) bool {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(body)
-	want := mac.Sum(nil)
+	want := bodyMAC(secret, body)
 	for given := range strings.SplitSeq(header, ",") {
 		digits, versioned := strings.CutPrefix(strings.TrimSpace(given), "v1=")
 		got, err := hex.DecodeString(digits)

@@ -21,12 +21,12 @@ const (
 // pageSummary is what is wrong, in one line.
 func pageSummary(r *review.Review) string {
 	text := strings.Join(strings.Fields(cmp.Or(r.Title, r.Cause)), " ")
-	return clipPage(inertPage(cmp.Or(text, "review "+r.ID)), maxPageSummary)
+	return clip(inertPage(cmp.Or(text, "review "+r.ID)), maxPageSummary)
 }
 
 // pageText is the card for people who look closer.
 func pageText(c *review.Card, now time.Time) string {
-	return clipPage(inertPage(review.Text(c, now)), maxPageText)
+	return clip(inertPage(review.Text(c, now)), maxPageText)
 }
 
 // activeText is what chats and mail programs, which pages are passed on to,
@@ -47,8 +47,8 @@ func inertPage(s string) string {
 	return activeText.Replace(s)
 }
 
-// clipPage shortens text to at most n bytes, at a character's boundary.
-func clipPage(s string, n int) string {
+// clip shortens text to at most n bytes, at a character's boundary.
+func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

@@ -66,15 +66,7 @@ func (r redactor) excerpt(body []byte) string {
 		}
 		return c
 	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) <= excerptLength {
-		return s
-	}
-	cut := excerptLength
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + "…"
+	return clip(strings.Join(strings.Fields(s), " "), excerptLength)
 }
 
 // urlSecrets are the parts of a URL that may be credentials: user info, query
