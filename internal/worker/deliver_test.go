@@ -27,6 +27,13 @@ func (q *sentQueue) Send(ctx context.Context, messages []lineage.Message) error 
 	return q.Queue.Send(ctx, messages)
 }
 
+// at are the messages that were sent for a time.
+func (q *sentQueue) at(when time.Time) []lineage.Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(q.sent), func(m lineage.Message) bool { return !m.NotBefore.Equal(when) })
+}
+
 // delivery stores the intent to tell a target of a review.
 func (r *rig) delivery(at time.Time) policy.Action {
 	r.t.Helper()
@@ -61,7 +68,7 @@ func TestAnEarlyWakeUpComesAgainUnderAnotherID(t *testing.T) {
 		}
 		stop := r.start()
 		time.Sleep(10 * time.Second)
-		again := slices.DeleteFunc(slices.Clone(q.sent), func(m lineage.Message) bool { return !m.NotBefore.Equal(due) })
+		again := q.at(due)
 		if len(again) != 1 || again[0].ID == early.ID || r.effects.of(policy.Deliver) != 0 {
 			t.Errorf("sent %+v, performed %d", again, r.effects.of(policy.Deliver))
 		}
