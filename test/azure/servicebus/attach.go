@@ -38,19 +38,17 @@ func (s *session) attach(a *amqp.Attach) {
 	}
 	e := linkEnd{s: s, handle: a.Handle}
 	hit, refused := s.admit(a, &e)
+	if hit.drop || hit.dropAfter {
+		s.c.drop() // what follows takes effect, its answer is not sent
+	}
 	switch {
 	case hit.drop:
-		s.c.drop()
-		return
 	case refused != nil:
 		s.refuse(a, e, refused)
 	case a.Role == amqp.RoleSender:
 		s.attachIn(a, e)
 	default:
 		s.attachOut(a, e)
-	}
-	if hit.dropAfter {
-		s.c.drop()
 	}
 }
 
